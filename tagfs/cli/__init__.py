@@ -1,0 +1,1 @@
+"""The `tagfs` command: click commands over the client."""

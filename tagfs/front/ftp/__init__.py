@@ -1,0 +1,1 @@
+"""The tag protocol and FTP, on one port."""

@@ -1,0 +1,1 @@
+"""The web endpoint: the API and the page for people."""

@@ -1,0 +1,37 @@
+"""The tag-query language (docs/protocols/query.md): syntax tree, parser, printer, and the meaning of each node. Layer: model."""
+
+from tagfs.model.query.syntax import (
+    EVERYTHING,
+    And,
+    Between,
+    Compare,
+    Everything,
+    HasKey,
+    InTrash,
+    Not,
+    Number,
+    Or,
+    Query,
+    Tag,
+    TagGlob,
+    Text,
+    Untagged,
+)
+
+__all__ = [
+    "EVERYTHING",
+    "And",
+    "Between",
+    "Compare",
+    "Everything",
+    "HasKey",
+    "InTrash",
+    "Not",
+    "Number",
+    "Or",
+    "Query",
+    "Tag",
+    "TagGlob",
+    "Text",
+    "Untagged",
+]

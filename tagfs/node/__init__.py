@@ -1,0 +1,1 @@
+"""Where Twisted enters: one running node. Reactor and clock are constructor arguments."""

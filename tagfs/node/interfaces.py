@@ -1,0 +1,263 @@
+"""INode: what every door calls. Layer: node.
+
+All methods are coroutines unless they say otherwise, take the *principal* who asks, and raise
+:mod:`tagfs.errors` (:class:`~tagfs.errors.Forbidden` where the principal lacks the right). Rights are checked
+here and nowhere above. Tags given to methods are literal and already checked
+(:func:`tagfs.model.names.check_tag`), in the spelling the user gave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from zope.interface import Attribute, Interface
+
+from tagfs.model.entry import Entry
+from tagfs.model.order import NEWEST, Cursor, Scope, Sort
+from tagfs.model.principal import Principal
+from tagfs.model.query import Query
+
+
+class Copies(NamedTuple):
+    """``have`` durable copies of ``want``; ``degraded`` where fewer than usual had to do (DESIGN section 7)."""
+
+    have: int
+    want: int
+    degraded: bool = False
+
+
+class Added(NamedTuple):
+    """What became of a stored content. ``new`` is false where an idempotency key named an entry that was there."""
+
+    id: str
+    copies: Copies
+    new: bool
+
+
+class Changed(NamedTuple):
+    """How many entries a change touched, and the copies of the least replicated change among them."""
+
+    changed: int
+    copies: Copies
+
+
+class Found(NamedTuple):
+    """One page of a query. ``entries`` carry display spellings of their tags; ``total`` counts all matches;
+    ``complete`` is the freshness of DESIGN section 7."""
+
+    entries: Sequence[Entry]
+    total: int
+    complete: bool
+    next: Cursor | None
+
+
+class TagCounts(NamedTuple):
+    """Tags in display spelling with the number of matching entries; ``total`` counts all that match."""
+
+    tags: Sequence[tuple[str, int]]
+    total: int
+
+
+class EntryInfo(NamedTuple):
+    """Everything known of one entry. ``home`` is where /@tree shows it; ``nodes`` are the ids of nodes that hold it."""
+
+    entry: Entry
+    home: str
+    copies: Copies
+    nodes: Sequence[str]
+
+
+class NodeStatus(NamedTuple):
+    """One row of NODES. ``state`` is alive, suspect, dead, out or left."""
+
+    id: str
+    name: str
+    zone: str
+    state: str
+    address: str
+    entries: int
+    bytes: int
+
+
+class IListing(Interface):
+    """All matches of a query, as a stream in bounded memory. Close it, finished or not."""
+
+    total = Attribute("int: how many entries matched.")
+    complete = Attribute("bool: as in Found.")
+
+    async def next() -> Sequence[Entry]:
+        """The next entries (some hundreds, display spellings); empty at the end."""
+
+    def close() -> None:
+        """Not a coroutine. Harmless when repeated."""
+
+
+class IReceiving(Interface):
+    """A content on its way in. The caller writes, waits where told to, and ends it in one of four ways."""
+
+    size = Attribute("int: bytes written so far.")
+
+    def write(data: bytes) -> object:
+        """Not a coroutine. Takes bytes; returns None, or a Deferred that fires when more may be written: the caller
+        then pauses its source. The Deferred fails with what went wrong (disk full); the receiving is then over."""
+
+    async def add(
+        name: str,
+        tags: Sequence[str],
+        *,
+        home: str | None = None,
+        modified: int | None = None,
+        type: str | None = None,
+        key: str | None = None,
+    ) -> Added:
+        """Stores the content as a new entry, durably. ``key`` makes a repeat by the same user return the first one.
+
+        Work on the content begins when this is called, so calls may overlap: many become durable together.
+        """
+
+    async def replace(entry_id: str, *, modified: int | None = None, type: str | None = None) -> Added:
+        """Makes it the content of an entry that is there; the old content is kept as a version."""
+
+    async def keep(slot: str) -> int:
+        """Keeps what came so far under ``slot`` for a resume by the same principal; returns its size in bytes."""
+
+    def abort() -> None:
+        """Not a coroutine. Forgets the content. Harmless after the end."""
+
+
+class IReading(Interface):
+    """An open content. Close it, finished or not."""
+
+    size = Attribute("int: bytes of the whole content.")
+    start = Attribute("int: where this reading begins.")
+    length = Attribute("int: bytes that this reading gives in all.")
+
+    async def read(limit: int) -> bytes:
+        """The next bytes, at most ``limit``; empty at the end."""
+
+    def close() -> None:
+        """Not a coroutine. Harmless when repeated."""
+
+
+class INode(Interface):
+    """One node of tagfs, as its doors see it."""
+
+    id = Attribute("str: node id.")
+    name = Attribute("str: the node's name for people.")
+    read_only = Attribute("str: empty, or why no writes are taken.")
+
+    def anonymous() -> Principal:
+        """Not a coroutine. Who a session is before it logs in: the owner, where there are no users and the listener is
+        on loopback; nobody, or what ``--anonymous`` says, otherwise."""
+
+    async def login(name: str, password: str) -> Principal:
+        """The principal of a user. Raises Forbidden. Without users any name and password give :meth:`anonymous`."""
+
+    async def receive(principal: Principal, size: int | None = None) -> object:
+        """An :class:`IReceiving`. With ``size`` known, refuses at once what cannot fit (StorageFull, TooLarge)."""
+
+    async def resume(principal: Principal, slot: str) -> object:
+        """An :class:`IReceiving` that goes on from what was kept under ``slot``. Raises NotFound."""
+
+    async def kept(principal: Principal, slot: str) -> int | None:
+        """Bytes kept under ``slot`` for this principal, or None."""
+
+    async def read(principal: Principal, entry_id: str, offset: int = 0, length: int | None = None) -> object:
+        """An :class:`IReading`; entries in the trash can be read too. Raises NotFound, or BadRequest beyond the end."""
+
+    async def count(principal: Principal, query: Query, scope: Scope = Scope.LIVE) -> int:
+        """How many entries match."""
+
+    async def find(
+        principal: Principal,
+        query: Query,
+        sort: Sort = NEWEST,
+        after: Cursor | None = None,
+        limit: int = 100,
+        scope: Scope = Scope.LIVE,
+    ) -> Found:
+        """One page; ``limit`` 0 to 10,000."""
+
+    async def listing(principal: Principal, query: Query, sort: Sort = NEWEST, scope: Scope = Scope.LIVE) -> object:
+        """An :class:`IListing` of all matches."""
+
+    async def tags(
+        principal: Principal, query: Query, limit: int = 100, prefix: str = "", by_name: bool = False
+    ) -> TagCounts:
+        """Tags of the entries that match; ``limit`` 1 to 10,000."""
+
+    async def named(principal: Principal, name: str, home: str | None = None) -> Sequence[Entry]:
+        """The live entries of that name (under that home), oldest first, with display spellings."""
+
+    async def info(principal: Principal, entry_id: str) -> EntryInfo:
+        """Everything known of one entry, in the trash or not. Raises NotFound."""
+
+    async def add_tags(principal: Principal, query: Query, tags: Sequence[str]) -> Changed:
+        """Gives the tags to all live entries that match now; counts those that did not have them all."""
+
+    async def delete_tags(principal: Principal, query: Query, tags: Sequence[str]) -> Changed:
+        """Takes the tags from all live entries that match now; counts those that had any."""
+
+    async def retag(principal: Principal, query: Query, add: Sequence[str], delete: Sequence[str]) -> Changed:
+        """Both in one change per entry: takes ``delete``, then gives ``add``."""
+
+    async def delete(principal: Principal, query: Query) -> Changed:
+        """Moves the entries that match to the trash. Raises BadRequest for a query that is empty (as all bulk
+        changes do)."""
+
+    async def restore(principal: Principal, query: Query) -> Changed:
+        """Takes the entries in the trash that match out of it."""
+
+    async def purge(principal: Principal, query: Query) -> Changed:
+        """Forgets the entries in the trash that match, for ever."""
+
+    async def rename(principal: Principal, entry_id: str, name: str) -> Changed:
+        """Gives one entry another name. Raises NotFound."""
+
+    async def move(
+        principal: Principal,
+        entry_id: str,
+        *,
+        name: str | None = None,
+        add: Sequence[str] = (),
+        delete: Sequence[str] = (),
+        home: str | None = None,
+    ) -> Changed:
+        """Renames, re-tags and re-homes one entry in one change; what is None or empty stays (``home=""`` is the top)."""
+
+    async def touch(principal: Principal, entry_id: str, modified: int) -> Changed:
+        """Sets when the content was last modified (milliseconds since 1970)."""
+
+    async def rename_tag(principal: Principal, old: str, new: str) -> Changed:
+        """Renames a tag on every entry, in the trash too; merges into ``new`` where it exists. Raises NotFound."""
+
+    async def delete_tag(principal: Principal, tag: str) -> Changed:
+        """Takes a tag from every entry and forgets its definition. Raises NotFound."""
+
+    async def declare_tag(principal: Principal, tag: str) -> bool:
+        """Makes the tag a directory though nothing carries it; False where it already is one."""
+
+    async def undeclare_tag(principal: Principal, tag: str) -> None:
+        """Forgets a tag that no entry outside the trash carries. Raises NotFound, or Conflict where one does."""
+
+    async def declared(principal: Principal) -> Sequence[str]:
+        """The declared tags in display spelling, by name; at most 10,000."""
+
+    async def save_search(principal: Principal, name: str, query: str) -> None:
+        """Saves a query's text under a name, in place of any that was there."""
+
+    async def saved_searches(principal: Principal) -> Sequence[tuple[str, str]]:
+        """Names and query texts, by name."""
+
+    async def unsave_search(principal: Principal, name: str) -> None:
+        """Forgets a saved search. Raises NotFound."""
+
+    async def nodes(principal: Principal) -> Sequence[NodeStatus]:
+        """The cluster as this node sees it, itself first."""
+
+    async def sync(principal: Principal, seconds: float) -> bool:
+        """Waits until this node has all that its live peers had when called; False where time ran out."""
+
+    def statistics() -> Mapping[str, int]:
+        """Not a coroutine. Figures for status pages: entries, trash, tags, bytes, free bytes."""

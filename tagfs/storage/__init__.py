@@ -1,0 +1,1 @@
+"""What one node keeps. Blocking calls; knows no reactor."""

@@ -1,0 +1,258 @@
+"""The law of the stores: what a catalog and a blob store promise. Layer: storage.
+
+Stores are chosen by URL (:mod:`tagfs.storage.stores`); the suites in ``tests/contracts`` hold every
+implementation to the docstrings here. All calls block, may come from several threads at once, and raise
+only :mod:`tagfs.errors` for outside faults: :class:`~tagfs.errors.StorageFull` where no space is left,
+:class:`~tagfs.errors.ReadOnly` after a failure to make something durable (then every later write raises it
+too, until the store is opened again; reads go on), :class:`~tagfs.errors.Corrupt`, and
+:class:`~tagfs.errors.Unavailable` where the engine cannot be reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from zope.interface import Attribute, Interface
+
+from tagfs.model.entry import Entry
+from tagfs.model.order import Cursor, Scope, Sort
+from tagfs.model.query import Query
+from tagfs.model.record import Record, Ref
+
+MAX_PAGE = 10_000
+"""Most rows or records that one call returns."""
+MAX_BATCH = 4_096
+"""Most changes that one :meth:`ICatalog.merge` takes."""
+SMALL_CONTENT = 128 * 1024
+"""Largest content, in bytes, that :meth:`IBlobStore.put_many` takes."""
+CHUNK = 1 << 20
+"""Bytes per chunk digest."""
+
+
+class Page(NamedTuple):
+    """Some entries in order; ``next`` is None when nothing follows."""
+
+    entries: Sequence[Entry]
+    next: Cursor | None
+
+
+class Facets(NamedTuple):
+    """Tags (folded) of the entries that match, with exact counts; ``total`` counts all tags that would be listed
+    without a limit."""
+
+    total: int
+    tags: Sequence[tuple[str, int]]
+
+
+class Changes(NamedTuple):
+    """Whole states of changed records, and the vector that covers them: ask on from there. ``more`` tells
+    whether something is left."""
+
+    records: Sequence[Record]
+    vector: Mapping[str, int]
+    more: bool
+
+
+class ISelection(Interface):
+    """The entries that matched a query when it was asked: later changes neither add nor remove any of them.
+
+    An entry that was purged since is left out of pages; others are shown as they are now.
+    """
+
+    total = Attribute("int: how many entries matched.")
+
+    def page(sort: Sort, after: Cursor | None, limit: int) -> Page:
+        """At most ``limit`` (1 to :data:`MAX_PAGE`) entries behind ``after``, or from the start where it is None."""
+
+    def pages(sort: Sort, limit: int) -> Iterator[Sequence[Entry]]:
+        """All of them in order, at most ``limit`` at a time, in bounded memory: what a listing without end wants."""
+
+    def ids(limit: int) -> Iterator[Sequence[str]]:
+        """Their ids in any order, at most ``limit`` at a time."""
+
+
+class ICatalog(Interface):
+    """Keeps records, and answers queries about the entries among them."""
+
+    node = Attribute("str: id of the node this catalog numbers changes for.")
+    epoch = Attribute("str: renewed by :meth:`renew_epoch`; part of this node's name as an origin of changes.")
+    greatest_stamp = Attribute(
+        "int: the greatest Stamp.time of this node's own stamps among all that was ever merged durably here."
+    )
+
+    def get(refs: Sequence[Ref]) -> Sequence[Record | None]:
+        """The present states, in the order of ``refs`` (at most :data:`MAX_PAGE`); None where there is none.
+
+        A record whose entry is gone is still there, as a tombstone.
+        """
+
+    def merge(changes: Sequence[Record], origins: Mapping[Ref, Mapping[str, int]] | None = None) -> Sequence[Record]:
+        """Merges changes into the present states, all or none, durably; returns the states they gave.
+
+        At most :data:`MAX_BATCH` changes; several may be of one record. Returns when all is durable and seen by
+        every later call. A state that does not differ from what is there costs no change number.
+
+        Without ``origins`` the changes are this node's own: each changed record gets the next number of
+        (:attr:`node`, :attr:`epoch`). With ``origins`` they came from elsewhere: numbers by origin, per
+        ref, under which others know them.
+        """
+
+    def records(kind: str, after: str, limit: int) -> Sequence[Record]:
+        """Records of one kind, tombstones too, in order of their keys, behind the key ``after``."""
+
+    def select(query: Query, scope: Scope = Scope.LIVE) -> ISelection:
+        """The entries that match; evaluated once, now, on whole merged records."""
+
+    def count(query: Query, scope: Scope = Scope.LIVE) -> int:
+        """How many entries match."""
+
+    def is_quick(query: Query) -> bool:
+        """Whether :meth:`count` of this query answers from memory within about a millisecond, so that it may be
+        called where nothing may block."""
+
+    def facets(query: Query, limit: int, prefix: str = "", by_name: bool = False, scope: Scope = Scope.LIVE) -> Facets:
+        """The ``limit`` (1 to :data:`MAX_PAGE`) most frequent tags of the entries that match, or the first by name;
+        only tags that begin with ``prefix`` (folded). Equal counts are in order of the tag."""
+
+    def named(name: str, home: str | None = None) -> Sequence[Entry]:
+        """The entries outside the trash with that name (compared in NFC), at most :data:`MAX_PAGE`, oldest first;
+        with ``home`` only those stored under that home."""
+
+    def vector() -> Mapping[str, int]:
+        """Per origin (``node/epoch``), the number up to which every change is here."""
+
+    def changes(vector: Mapping[str, int], limit: int) -> Changes:
+        """Whole states of at most ``limit`` records with a change that ``vector`` does not cover."""
+
+    def renew_epoch() -> str:
+        """Starts numbering anew under a fresh epoch: a restored back-up must not repeat numbers. Durable."""
+
+    def leaves(partition: int) -> bytes:
+        """The hash-tree leaves of one partition (0 to 255): :data:`~tagfs.storage.leaves.LEAVES` digests of 16 bytes, one after the other.
+
+        A record belongs to the partition :func:`~tagfs.storage.leaves.place` says. A leaf is the exclusive
+        or of the hashes of its records' canonical bytes, so that equal sets have equal leaves.
+        """
+
+    def unreferenced(digests: Sequence[bytes]) -> Sequence[bytes]:
+        """Those of ``digests`` to which no entry refers, by its content or a version."""
+
+    def orphans(before_ms: int, limit: int) -> Sequence[bytes]:
+        """Digests that lost their last reference before that time and have none now, in any order."""
+
+    def note_orphans(digests: Sequence[bytes], now_ms: int) -> None:
+        """Counts those of ``digests`` to which nothing refers as orphans since ``now_ms``, unless they are already."""
+
+    def forget_orphans(digests: Sequence[bytes]) -> None:
+        """Takes them off the list of orphans: their contents were dropped."""
+
+    def expiring(trashed_before_ms: int, limit: int) -> Sequence[str]:
+        """Ids of entries in the trash since before that time, in any order."""
+
+    def statistics() -> Mapping[str, int]:
+        """``entries`` outside the trash, ``trash``, ``tags`` in use, ``bytes``: the sum of the sizes of live entries."""
+
+    def checkpoint() -> None:
+        """Saves what makes the next start quick. May take seconds; other calls go on meanwhile."""
+
+    def copy_to(directory: str) -> None:
+        """A consistent copy of everything here, made while the catalog is in use, for a back-up."""
+
+    def close() -> None:
+        """Checkpoints and lets go of everything. Later calls are a mistake of the caller."""
+
+
+class Blob(NamedTuple):
+    """A stored content: its BLAKE3 digest (32 bytes) and size in bytes."""
+
+    digest: bytes
+    size: int
+
+
+class Usage(NamedTuple):
+    """What a blob store holds: contents, their bytes, bytes taken on disk, and bytes free for more."""
+
+    contents: int
+    bytes: int
+    on_disk: int
+    free: int
+
+
+class IBlobWriter(Interface):
+    """A content on its way in. Used by one thread at a time. What is neither finished nor kept leaves no trace,
+    also after a crash."""
+
+    size = Attribute("int: bytes written so far.")
+
+    def write(data: bytes) -> None:
+        """Appends."""
+
+    def finish() -> Blob:
+        """Makes the content durable under its name, pinned once for the caller. Content that is there already is
+        not stored twice."""
+
+    def abort() -> None:
+        """Forgets the content. Harmless after finish or abort."""
+
+
+class IBlobReader(Interface):
+    """An open content; stays readable until closed, whatever is dropped or compacted meanwhile."""
+
+    size = Attribute("int: bytes in all.")
+
+    def read(offset: int, length: int) -> bytes:
+        """Exactly the bytes asked for, fewer only at the end. Raises Corrupt where they do not match the digest
+        (small contents are verified whole, larger ones where a chunk is read whole)."""
+
+    def close() -> None:
+        """Lets go. Harmless when repeated."""
+
+
+class IBlobStore(Interface):
+    """Keeps contents by digest. A content is whole and durable, or not there at all.
+
+    A *pin* keeps a content from being dropped between the moment it is stored and the moment a record refers
+    to it. Pins are counted, and gone after a restart.
+    """
+
+    def begin() -> object:
+        """An :class:`IBlobWriter` for a content of any size."""
+
+    def put_many(contents: Sequence[bytes]) -> Sequence[Blob]:
+        """Stores small contents (at most :data:`SMALL_CONTENT` bytes each) together: durable and pinned once each
+        (also those that were there already) when it returns."""
+
+    def stat(digest: bytes) -> Blob | None:
+        """The content's name and size, or None where it is not here whole (a quarantined one is not)."""
+
+    def open(digest: bytes) -> object:
+        """An :class:`IBlobReader`. Raises :class:`~tagfs.errors.NotFound`."""
+
+    def chunks(digest: bytes) -> Sequence[bytes]:
+        """BLAKE3 digests of each :data:`CHUNK` of a content larger than one chunk; empty for others. Raises NotFound."""
+
+    def pin(digest: bytes) -> bool:
+        """Pins a content; False where it is not here."""
+
+    def unpin(digest: bytes) -> None:
+        """Takes one pin off."""
+
+    def drop(digest: bytes) -> bool:
+        """Forgets a content, durably in the end; False where it is pinned or not here."""
+
+    def digests(after: bytes, limit: int) -> Sequence[bytes]:
+        """Digests here, ascending, behind ``after``; at most ``limit`` (1 to :data:`MAX_PAGE`)."""
+
+    def verify(digest: bytes) -> bool:
+        """Reads the whole content again; where it does not match, quarantines it (kept aside, no longer served) and
+        returns False. Raises NotFound."""
+
+    def compact(limit: int) -> int:
+        """Gives back space of dropped contents, moving at most about ``limit`` bytes of others; returns bytes freed."""
+
+    def usage() -> Usage:
+        """What it holds now."""
+
+    def close() -> None:
+        """Lets go of everything; writers still open are aborted."""
