@@ -157,14 +157,18 @@ class INode(Interface):
     async def receive(principal: Principal, size: int | None = None) -> object:
         """An :class:`IReceiving`. With ``size`` known, refuses at once what cannot fit (StorageFull, TooLarge)."""
 
-    async def resume(principal: Principal, slot: str) -> object:
-        """An :class:`IReceiving` that goes on from what was kept under ``slot``. Raises NotFound."""
+    async def resume(principal: Principal, slot: str, offset: int) -> object:
+        """An :class:`IReceiving` that goes on behind the first ``offset`` bytes of what was kept under ``slot``. Raises
+        NotFound, or BadRequest where fewer bytes were kept."""
 
     async def kept(principal: Principal, slot: str) -> int | None:
         """Bytes kept under ``slot`` for this principal, or None."""
 
-    async def read(principal: Principal, entry_id: str, offset: int = 0, length: int | None = None) -> object:
-        """An :class:`IReading`; entries in the trash can be read too. Raises NotFound, or BadRequest beyond the end."""
+    async def read(
+        principal: Principal, entry_id: str, offset: int = 0, length: int | None = None, version: str | None = None
+    ) -> object:
+        """An :class:`IReading`; entries in the trash can be read too. ``version`` is a stamp that :meth:`info` lists, for a
+        content that was replaced. Raises NotFound, or BadRequest beyond the end."""
 
     async def count(principal: Principal, query: Query, scope: Scope = Scope.LIVE) -> int:
         """How many entries match."""

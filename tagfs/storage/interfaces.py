@@ -193,7 +193,11 @@ class IBlobWriter(Interface):
         not stored twice."""
 
     def abort() -> None:
-        """Forgets the content. Harmless after finish or abort."""
+        """Forgets the content. Harmless after finish, keep or abort."""
+
+    def keep(name: str, now_ms: int) -> None:
+        """Keeps what was written so far, durably, to be gone on with by :meth:`IBlobStore.resume`, in place of what
+        was kept under that name (1 to 64 characters of ``a-z0-9``) before. It is no content: no digest names it."""
 
 
 class IBlobReader(Interface):
@@ -250,6 +254,16 @@ class IBlobStore(Interface):
 
     def compact(limit: int) -> int:
         """Gives back space of dropped contents, moving at most about ``limit`` bytes of others; returns bytes freed."""
+
+    def kept(name: str) -> int | None:
+        """Bytes kept under ``name`` (:meth:`IBlobWriter.keep`), or None."""
+
+    def resume(name: str, size: int) -> object:
+        """An :class:`IBlobWriter` that goes on behind the first ``size`` bytes of what was kept under ``name``, which is
+        no longer kept. Raises NotFound, or BadRequest where fewer bytes were kept."""
+
+    def forget_kept(before_ms: int) -> int:
+        """Forgets what was kept before that time; returns how many."""
 
     def usage() -> Usage:
         """What it holds now."""

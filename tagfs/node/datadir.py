@@ -1,0 +1,94 @@
+"""The data directory: its lock, its format version, the node's identity, and ``run.json``. Layer: node."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from tagfs.errors import StartError
+from tagfs.node import identity
+from tagfs.node.durable import write_durably
+
+FORMAT = 1
+"""Version of the layout of the directory as a whole; stores inside it have versions of their own."""
+_FORMAT_FILE = "format"
+_LOCK_FILE = "lock"
+_MAKING_FILE = "making"
+_RUN_FILE = "run.json"
+_TOLERATED = frozenset({_LOCK_FILE, "lost+found", "twistd.log", "twistd.pid"})
+"""Files that may stand in a directory before it is ours."""
+
+
+class DataDirectory:
+    """A locked data directory, made on first use.
+
+    Raises :class:`~tagfs.errors.StartError` where another process has it, where it is not ours, or where it is of a
+    version we do not know. ``fresh`` tells whether it was made just now.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StartError(f"the data directory {path} cannot be used: {error.strerror}") from error
+        try:
+            self._take_lock()
+            self.fresh = self._check_format()
+            self.identity = identity.create(path) if self.fresh else identity.load(path)
+            (path / _RUN_FILE).unlink(missing_ok=True)
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def settle(self) -> None:
+        """Says that all stores of a fresh directory were made: from now on one that is missing is an error."""
+        if self.fresh:
+            write_durably(self.path / _FORMAT_FILE, f"tagfs-data {FORMAT}\n".encode(), 0o644)
+            (self.path / _MAKING_FILE).unlink(missing_ok=True)
+
+    def announce(self, facts: Mapping[str, object]) -> None:
+        """Writes ``run.json`` in one step: the node is up and these are its facts."""
+        text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+        write_durably(self.path / _RUN_FILE, text.encode(), 0o644)
+
+    def close(self) -> None:
+        """Removes ``run.json`` and lets go of the lock."""
+        (self.path / _RUN_FILE).unlink(missing_ok=True)
+        os.close(self._lock)
+
+    def _take_lock(self) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise StartError(
+                f"the data directory {self.path} is in use by process {owner}; stop it, or choose another with --data"
+            ) from None
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+
+    def _check_format(self) -> bool:
+        """Whether the directory is new: empty, or its making was cut off. Other things without a format file are not ours."""
+        file = self.path / _FORMAT_FILE
+        making = self.path / _MAKING_FILE
+        try:
+            text = file.read_text()
+        except FileNotFoundError:
+            strangers = sorted({entry.name for entry in self.path.iterdir()} - _TOLERATED)
+            if strangers and not making.exists():
+                raise StartError(
+                    f"{self.path} is no data directory of tagfs: it has {strangers[0]!r} but no file {_FORMAT_FILE!r}; "
+                    "choose an empty directory with --data"
+                ) from None
+            write_durably(making, b"", 0o600)
+            return True
+        if text.split() != ["tagfs-data", str(FORMAT)]:
+            raise StartError(
+                f"{file} says {text.strip()[:40]!r}, and this tagfs knows format {FORMAT}; use the version that wrote it"
+            )
+        return False

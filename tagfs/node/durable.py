@@ -1,0 +1,24 @@
+"""Small files written in one durable step. Layer: node."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def write_durably(path: Path, data: bytes, mode: int) -> None:
+    """Puts ``data`` at ``path``, whole or not at all: temporary file, fsync, rename, fsync of the directory.
+
+    Source: Pillai et al.: *All File Systems Are Not Created Equal* (OSDI 2014).
+    """
+    temporary = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

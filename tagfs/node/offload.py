@@ -1,0 +1,219 @@
+"""Blocking work off the reactor thread: pools of threads, and the group commit of writes. Layer: node."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol, TypeVar
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from tagfs.errors import Unavailable
+from tagfs.model.record import Record, Ref
+from tagfs.storage.interfaces import MAX_BATCH, SMALL_CONTENT, Blob, IBlobStore, ICatalog
+
+T = TypeVar("T")
+
+MAX_GROUP_BYTES = 16 << 20
+"""Most bytes of small contents that one group commit stores."""
+
+
+class Offload(Protocol):
+    """Runs blocking calls somewhere else and answers on the reactor thread."""
+
+    def run(self, call: Callable[[], T]) -> Deferred[T]:
+        """The result of ``call``, run as soon as a thread is free."""
+
+    def stop(self) -> None:
+        """Waits until all that was begun has ended, on the caller's thread."""
+
+
+class Threads:
+    """An :class:`Offload` of ``size`` threads. A full queue delays, it never grows callers: they wait for their answer."""
+
+    def __init__(self, reactor: IReactorFromThreads, size: int, name: str) -> None:
+        self._reactor = reactor
+        self._pool = ThreadPool(minthreads=0, maxthreads=size, name=name)
+        self._pool.start()
+
+    def run(self, call: Callable[[], T]) -> Deferred[T]:
+        answer: Deferred[T] = Deferred()
+        back = self._reactor.callFromThread
+
+        def done(succeeded: bool, result: T | Failure) -> None:
+            back(answer.callback if succeeded else answer.errback, result)
+
+        self._pool.callInThreadWithCallback(done, call)
+        return answer
+
+    def stop(self) -> None:
+        self._pool.stop()
+
+
+class Inline:
+    """An :class:`Offload` that runs everything at once: for tests and simulations, which have no threads."""
+
+    def run(self, call: Callable[[], T]) -> Deferred[T]:
+        answer: Deferred[T] = Deferred()
+        try:
+            result = call()
+        except BaseException:  # noqa: BLE001 - all goes to whoever waits for the answer
+            answer.errback(Failure())
+        else:
+            answer.callback(result)
+        return answer
+
+    def stop(self) -> None:
+        """Nothing is ever left."""
+
+
+Plan = Callable[[Blob | None, Sequence[Record | None]], Sequence[Record]]
+"""From the stored content and the present states of the records asked for, the changes to merge. Runs on the
+writer's thread, must not block, and may raise a TagfsError: then this write alone fails."""
+
+
+class Done(NamedTuple):
+    """A durable write: its content, and the states that its changes gave."""
+
+    blob: Blob | None
+    states: Sequence[Record]
+
+
+@define(eq=False)
+class _Write:
+    content: bytes | None
+    refs: Sequence[Ref]
+    plan: Plan
+    answer: Deferred[Done] = field(factory=Deferred)
+    outcome: Done | Failure | None = None
+
+
+class GroupCommit:
+    """Makes writes durable together: whatever queued up while the last group was written is the next group.
+
+    One group is one fsync of contents and one of records, however many writes it holds. Groups follow one another
+    on one thread, so a write sees all that was acknowledged before it, and whatever else must not run beside
+    writes (:meth:`exclusive`) takes its turn in the same queue.
+    """
+
+    def __init__(self, offload: Offload, catalog: ICatalog, blobs: IBlobStore) -> None:
+        self._offload = offload
+        self._catalog = catalog
+        self._blobs = blobs
+        self._queue: deque[_Write] = deque()
+        self._running = False
+        self._closed = False
+        self._idle: list[Deferred[None]] = []
+
+    def write(self, content: bytes | None, refs: Sequence[Ref], plan: Plan) -> Deferred[Done]:
+        """Stores a small content (or none), reads ``refs``, merges what ``plan`` makes of both; fires when durable.
+
+        The content stays pinned until its records are merged.
+        """
+        assert content is None or len(content) <= SMALL_CONTENT
+        write = _Write(content, refs, plan)
+        if self._closed:
+            write.answer.errback(Failure(Unavailable("the node is stopping; nothing was written")))
+            return write.answer
+        self._queue.append(write)
+        self._begin()
+        return write.answer
+
+    async def exclusive(self, call: Callable[[], T]) -> T:
+        """The result of ``call``, run between two groups."""
+        result: list[T] = []
+
+        def plan(_blob: Blob | None, _records: Sequence[Record | None]) -> Sequence[Record]:
+            result.append(call())
+            return ()
+
+        await self.write(None, (), plan)
+        return result[0]
+
+    async def close(self) -> None:
+        """Takes nothing new, and waits until what was taken is durable."""
+        self._closed = True
+        while self._running or self._queue:
+            waiting: Deferred[None] = Deferred()
+            self._idle.append(waiting)
+            await waiting
+
+    def _begin(self) -> None:
+        if self._running or not self._queue:
+            return
+        self._running = True
+        group = self._take()
+        self._offload.run(lambda: _commit(self._catalog, self._blobs, group)).addBoth(self._end, group)
+
+    def _take(self) -> list[_Write]:
+        group: list[_Write] = []
+        records = size = 0
+        while self._queue:
+            write = self._queue[0]
+            size += len(write.content or b"")
+            records += max(1, len(write.refs))
+            if group and (size > MAX_GROUP_BYTES or records * 2 > MAX_BATCH):
+                break
+            group.append(self._queue.popleft())
+        return group
+
+    def _end(self, result: object, group: list[_Write]) -> None:
+        self._running = False
+        self._begin()
+        for write in group:
+            outcome = write.outcome
+            if outcome is None:
+                assert isinstance(result, Failure)
+                outcome = result
+            write.answer.callback(outcome)
+        if not self._running:
+            waiting, self._idle = self._idle, []
+            for idle in waiting:
+                idle.callback(None)
+
+
+def _commit(catalog: ICatalog, blobs: IBlobStore, group: Sequence[_Write]) -> None:
+    """Makes a group durable and gives each write its outcome; a write whose plan fails does not touch the others."""
+    contents = [write.content for write in group if write.content is not None]
+    stored = blobs.put_many(contents) if contents else ()
+    try:
+        refs = [ref for write in group for ref in write.refs]
+        _merge_planned(catalog, group, iter(stored), iter(catalog.get(refs) if refs else ()))
+    finally:
+        for blob in stored:
+            blobs.unpin(blob.digest)
+
+
+def _merge_planned(
+    catalog: ICatalog, group: Sequence[_Write], stored: Iterator[Blob], records: Iterator[Record | None]
+) -> None:
+    changes: list[Record] = []
+    planned: list[tuple[_Write, Blob | None, int]] = []
+
+    def merge() -> None:
+        states = catalog.merge(changes) if changes else ()
+        at = 0
+        for write, blob, size in planned:
+            write.outcome = Done(blob, states[at : at + size])
+            at += size
+        changes.clear()
+        planned.clear()
+
+    for write in group:
+        blob = None if write.content is None else next(stored)
+        present = [next(records) for _ in write.refs]
+        try:
+            made = write.plan(blob, present)
+        except Exception:  # noqa: BLE001 - the failure goes to whoever asked for this write
+            write.outcome = Failure()
+            continue
+        assert len(made) <= MAX_BATCH, "one write plans more changes than the catalog takes at once"
+        if len(changes) + len(made) > MAX_BATCH:
+            merge()
+        changes.extend(made)
+        planned.append((write, blob, len(made)))
+    merge()

@@ -1,0 +1,204 @@
+"""Contents on their way in and out: between the doors' callbacks and the blob store's blocking calls. Layer: node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+
+from tagfs.errors import TooLarge, Unavailable
+from tagfs.node.offload import Offload
+from tagfs.storage.interfaces import SMALL_CONTENT, Blob, IBlobReader, IBlobStore, IBlobWriter
+
+HIGH_WATER = 1 << 20
+"""Bytes waiting for the disk at which a source is told to pause."""
+MAX_CONTENT = 1 << 44
+"""Largest content in bytes (16 TiB)."""
+
+
+class Inflow:
+    """A content on its way in: kept in memory while small, handed to a blob writer in another thread beyond that.
+
+    Bytes written go to the disk in order, in one call for all that came while the last call ran. At most about
+    :data:`HIGH_WATER` bytes and one more piece wait in memory, as long as the source pauses when told.
+    """
+
+    def __init__(self, blobs: IBlobStore, offload: Offload, writer: IBlobWriter | None = None, size: int = 0) -> None:
+        self._blobs = blobs
+        self._offload = offload
+        self._writer = writer
+        self._pieces: list[bytes] = []
+        self._waiting = 0
+        self._busy = False
+        self._room: Deferred[None] | None = None
+        self._drained: Deferred[None] | None = None
+        self._failure: Failure | None = None
+        self._aborted = False
+        self.size = size
+
+    @property
+    def is_small(self) -> bool:
+        """Whether all of it is still in memory."""
+        return self._writer is None and not self._busy and self._failure is None
+
+    def write(self, data: bytes) -> Deferred[None] | None:
+        """Takes ``data``; returns None, or a Deferred that fires when there is room for more."""
+        if self._failure is not None:
+            return succeed_or_fail(self._failure)
+        self.size += len(data)
+        if self.size > MAX_CONTENT:
+            return self._fail(Failure(TooLarge(f"a content has at most {MAX_CONTENT} bytes")))
+        self._pieces.append(data)
+        self._waiting += len(data)
+        if self._writer is None and self.size <= SMALL_CONTENT:
+            return None
+        self._flush()
+        if self._waiting < HIGH_WATER:
+            return None
+        if self._room is None:
+            self._room = Deferred()
+        return self._room
+
+    def small(self) -> bytes:
+        """The whole content; only while :attr:`is_small`."""
+        assert self.is_small
+        return b"".join(self._pieces)
+
+    async def finish(self) -> Blob:
+        """Makes the content durable, pinned once. Raises what went wrong; the content is then forgotten."""
+        await self._drain()
+        writer = self._writer
+        if writer is None:
+            writer = await self._offload.run(self._blobs.begin)
+            data = self.small()
+            self._writer = writer
+            await self._offload.run(lambda: writer.write(data))
+        self._writer = None
+        return await self._offload.run(writer.finish)
+
+    async def keep(self, name: str, now_ms: int) -> None:
+        """Keeps what came so far in the blob store under ``name``."""
+        await self._drain()
+        writer = self._writer
+        if writer is None:
+            writer = await self._offload.run(self._blobs.begin)
+            data = self.small()
+            await self._offload.run(lambda: writer.write(data))
+        self._writer = None
+        await self._offload.run(lambda: writer.keep(name, now_ms))
+
+    def abort(self) -> None:
+        """Forgets the content; harmless when repeated."""
+        self._aborted = True
+        self._pieces.clear()
+        self._waiting = 0
+        if self._failure is None:
+            self._failure = Failure(Unavailable("the transfer was given up"))
+        if not self._busy:
+            self._discard()
+
+    def _discard(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            self._offload.run(writer.abort)
+
+    def _flush(self) -> None:
+        if self._busy or not self._pieces:
+            return
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        self._busy = True
+        self._offload.run(lambda: self._store(data)).addCallbacks(self._stored, self._fail_store, (len(data),))
+
+    def _store(self, data: bytes) -> None:
+        if self._writer is None:
+            self._writer = self._blobs.begin()
+        self._writer.write(data)
+
+    def _stored(self, _: None, size: int) -> None:
+        self._busy = False
+        if self._aborted:
+            self._discard()
+        else:
+            self._waiting -= size
+            self._flush()
+        if self._room is not None and self._waiting < HIGH_WATER // 2:
+            room, self._room = self._room, None
+            room.callback(None)
+        if self._drained is not None and not self._busy:
+            drained, self._drained = self._drained, None
+            drained.callback(None)
+
+    def _fail_store(self, failure: Failure) -> None:
+        self._busy = False
+        self._fail(failure)
+        self._discard()
+        for waiting in (self._room, self._drained):
+            if waiting is not None:
+                waiting.errback(failure)
+        self._room = self._drained = None
+
+    def _fail(self, failure: Failure) -> Deferred[None]:
+        if self._failure is None:
+            self._failure = failure
+        self._pieces.clear()
+        self._waiting = 0
+        return succeed_or_fail(failure)
+
+    async def _drain(self) -> None:
+        if self._writer is not None or self._busy:
+            self._flush()
+        if self._busy:
+            self._drained = Deferred()
+            await self._drained
+        if self._failure is not None:
+            self._failure.raiseException()
+
+
+def succeed_or_fail(failure: Failure | None) -> Deferred[None]:
+    """A Deferred that has failed already, or fired already."""
+    answer: Deferred[None] = succeed(None)
+    if failure is not None:
+        answer.addCallback(lambda _: failure)
+    return answer
+
+
+class Reading:
+    """An open content as INode's IReading: reads run in another thread, one at a time."""
+
+    def __init__(self, reader: IBlobReader, offload: Offload, start: int, length: int, done: Callable[[], None]) -> None:
+        self._reader: IBlobReader | None = reader
+        self._offload = offload
+        self._done = done
+        self._busy = False
+        self._at = start
+        self.size: int = reader.size
+        self.start = start
+        self.length = length
+
+    async def read(self, limit: int) -> bytes:
+        """The next bytes, at most ``limit``; empty at the end."""
+        reader = self._reader
+        wanted = min(limit, self.start + self.length - self._at)
+        if reader is None or wanted <= 0:
+            return b""
+        at = self._at
+        self._busy = True
+        try:
+            data = await self._offload.run(lambda: reader.read(at, wanted))
+        finally:
+            self._busy = False
+            if self._reader is None:
+                self._offload.run(reader.close)
+        self._at += len(data)
+        return data
+
+    def close(self) -> None:
+        """Lets go; harmless when repeated, and while a read is under way."""
+        reader, self._reader = self._reader, None
+        if reader is None:
+            return
+        self._done()
+        if not self._busy:
+            self._offload.run(reader.close)
