@@ -46,12 +46,19 @@ class Facets(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """Whole states of changed records, and the vector that covers them: ask on from there. ``more`` tells
-    whether something is left."""
+    """One page of changed records, and what it takes to merge it elsewhere.
+
+    Whoever catches up asks first with its own :meth:`ICatalog.vector`, merges each page with its ``origins`` and
+    ``covered``, and asks on from ``vector`` while ``more`` tells that something is left. ``vector`` is only a place to
+    ask on from: a record changed since stands further back in the order, so only ``covered`` (the origins
+    of which nothing is left) says what the one who merged every page up to here has in full.
+    """
 
     records: Sequence[Record]
     vector: Mapping[str, int]
     more: bool
+    origins: Mapping[Ref, Mapping[str, int]]
+    covered: Mapping[str, int]
 
 
 class ISelection(Interface):
@@ -87,15 +94,23 @@ class ICatalog(Interface):
         A record whose entry is gone is still there, as a tombstone.
         """
 
-    def merge(changes: Sequence[Record], origins: Mapping[Ref, Mapping[str, int]] | None = None) -> Sequence[Record]:
-        """Merges changes into the present states, all or none, durably; returns the states they gave.
+    def merge(
+        changes: Sequence[Record],
+        origins: Mapping[Ref, Mapping[str, int]] | None = None,
+        covered: Mapping[str, int] | None = None,
+    ) -> Sequence[Record]:
+        """Merges changes into the present states, all or none, durably; returns for each change, in their order, the
+        state of its record after all of them.
 
         At most :data:`MAX_BATCH` changes; several may be of one record. Returns when all is durable and seen by
-        every later call. A state that does not differ from what is there costs no change number.
+        every later call. A state that does not differ from what is there costs no change number. What nobody
+        can see again of an entry that is gone is not kept (:func:`tagfs.model.entry.compact`).
 
         Without ``origins`` the changes are this node's own: each changed record gets the next number of
         (:attr:`node`, :attr:`epoch`). With ``origins`` they came from elsewhere: numbers by origin, per
-        ref, under which others know them.
+        ref, under which others know them (empty where nobody knows). ``covered``, of the page of :meth:`changes` they
+        came in, raises :meth:`vector` with them. Numbers of this node's own epoch that it never gave
+        prove that it is a restored back-up: :meth:`renew_epoch` is done first.
         """
 
     def records(kind: str, after: str, limit: int) -> Sequence[Record]:
@@ -123,10 +138,17 @@ class ICatalog(Interface):
         """Per origin (``node/epoch``), the number up to which every change is here."""
 
     def changes(vector: Mapping[str, int], limit: int) -> Changes:
-        """Whole states of at most ``limit`` records with a change that ``vector`` does not cover."""
+        """Whole states of at most ``limit`` (1 to :data:`MAX_PAGE`) records with a change that ``vector`` does not cover.
+
+        Only changes that this catalog's own :meth:`vector` covers are offered (what came here past a gap is
+        found by :meth:`leaves`). Of one record and origin only the last number counts; the older ones are superseded.
+        """
 
     def renew_epoch() -> str:
         """Starts numbering anew under a fresh epoch: a restored back-up must not repeat numbers. Durable."""
+
+    def drop(refs: Sequence[Ref]) -> int:
+        """Forgets tombstones that every member has confirmed, durably; other records stay. Returns how many went."""
 
     def leaves(partition: int) -> bytes:
         """The hash-tree leaves of one partition (0 to 255): :data:`~tagfs.storage.leaves.LEAVES` digests of 16 bytes, one after the other.
@@ -134,6 +156,9 @@ class ICatalog(Interface):
         A record belongs to the partition :func:`~tagfs.storage.leaves.place` says. A leaf is the exclusive
         or of the hashes of its records' canonical bytes, so that equal sets have equal leaves.
         """
+
+    def in_leaves(partition: int, leaves: Sequence[int]) -> Mapping[Ref, bytes]:
+        """The records in some leaves of a partition, each with the hash (16 bytes) that it adds to its leaf."""
 
     def unreferenced(digests: Sequence[bytes]) -> Sequence[bytes]:
         """Those of ``digests`` to which no entry refers, by its content or a version."""
