@@ -1,0 +1,55 @@
+"""Virtual paths: how a tag-based store looks as directories (docs/protocols/ftp.md). Layer: model.
+
+``virtual`` reads paths, ``place`` says which directory a path is, ``selection`` which entries are in it, ``shown`` under
+which names, and ``folders`` which directories it has. All of it is pure.
+"""
+
+from tagfs.model.paths.folders import MAX_LISTED_LEVEL, child_folder, narrowing
+from tagfs.model.paths.place import (
+    VIEWS,
+    Place,
+    QueryFolder,
+    Recent,
+    Root,
+    SavedSearches,
+    TagFolder,
+    Trash,
+    Tree,
+    UntaggedView,
+    folder,
+    is_view,
+)
+from tagfs.model.paths.selection import RECENT, below, holds, home_of, is_exactly, selection
+from tagfs.model.paths.shown import NameStream, denoted, lookalike, shown_names, suffixed
+from tagfs.model.paths.virtual import TOP, VirtualPath
+
+__all__ = [
+    "MAX_LISTED_LEVEL",
+    "RECENT",
+    "TOP",
+    "VIEWS",
+    "NameStream",
+    "Place",
+    "QueryFolder",
+    "Recent",
+    "Root",
+    "SavedSearches",
+    "TagFolder",
+    "Trash",
+    "Tree",
+    "UntaggedView",
+    "VirtualPath",
+    "below",
+    "child_folder",
+    "denoted",
+    "folder",
+    "holds",
+    "home_of",
+    "is_exactly",
+    "is_view",
+    "lookalike",
+    "narrowing",
+    "selection",
+    "shown_names",
+    "suffixed",
+]
