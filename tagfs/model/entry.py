@@ -19,13 +19,14 @@ from __future__ import annotations
 
 from base64 import b32decode, b32encode
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 from blake3 import blake3
 
 from tagfs.errors import BadRequest
 from tagfs.model.record import Field, Record, Value
-from tagfs.model.stamp import Stamp
+from tagfs.model.stamp import COUNTER_BITS, Stamp
 
 KIND = "entry"
 ID_LENGTH = 26
@@ -221,3 +222,18 @@ def replacement(record: Record, stamp: Stamp, content: Content) -> Record:
         if before not in record.fields:
             fields[before] = Field(old.value, stamp)
     return Record(KIND, record.key, fields)
+
+
+def versions_replaced_before(record: Record, before_ms: int) -> list[str]:
+    """The names of the fields of versions whose successor was written before that time (milliseconds since 1970)."""
+    kept = [
+        name[8:] for name, field in record.fields.items() if name.startswith("version:") and field.value is not None
+    ]
+    current = stamp_text(record.fields["content"].stamp)
+    order = sorted({*kept, current})
+    successor = dict(pairwise(order))
+    return [
+        f"version:{stamp}"
+        for stamp in kept
+        if stamp in successor and int(successor[stamp][:16], 16) >> COUNTER_BITS < before_ms
+    ]

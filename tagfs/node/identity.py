@@ -71,4 +71,3 @@ def load(directory: Path) -> Identity:
             f"the node's identity {path} cannot be read: {error}; restore it from a back-up, since entries were "
             "written under its id"
         ) from error
-

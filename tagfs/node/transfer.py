@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from tagfs.errors import TooLarge, Unavailable
+from tagfs.node.interfaces import IReading
 from tagfs.node.offload import Offload
 from tagfs.storage.interfaces import SMALL_CONTENT, Blob, IBlobReader, IBlobStore, IBlobWriter
 
@@ -164,13 +164,13 @@ def succeed_or_fail(failure: Failure | None) -> Deferred[None]:
     return answer
 
 
+@implementer(IReading)
 class Reading:
     """An open content as INode's IReading: reads run in another thread, one at a time."""
 
-    def __init__(self, reader: IBlobReader, offload: Offload, start: int, length: int, done: Callable[[], None]) -> None:
+    def __init__(self, reader: IBlobReader, offload: Offload, start: int, length: int) -> None:
         self._reader: IBlobReader | None = reader
         self._offload = offload
-        self._done = done
         self._busy = False
         self._at = start
         self.size: int = reader.size
@@ -199,6 +199,5 @@ class Reading:
         reader, self._reader = self._reader, None
         if reader is None:
             return
-        self._done()
         if not self._busy:
             self._offload.run(reader.close)

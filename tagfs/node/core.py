@@ -1,0 +1,117 @@
+"""What the parts of one node share: stores, threads, clock, vocabulary, and the one way in for writes. Layer: node."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from tagfs.errors import ReadOnly
+from tagfs.model import entry as entries
+from tagfs.model.names import fold
+from tagfs.model.record import Record, Ref
+from tagfs.model.stamp import ZERO, HybridClock, Stamp
+from tagfs.model.vocabulary import KIND as TAG
+from tagfs.model.vocabulary import Vocabulary, definition
+from tagfs.node.interfaces import Copies
+from tagfs.node.offload import Done, GroupCommit, Offload, Plan
+from tagfs.storage.interfaces import MAX_PAGE, IBlobStore, ICatalog
+
+THIS_NODE_ONLY = Copies(1, 1)
+"""The copies of everything on a node that is alone."""
+
+
+class Core:
+    """The shared parts of one node. ``readers`` answer queries, ``transfers`` move contents, ``writer`` commits.
+
+    ``now_ms`` is the wall clock in milliseconds since 1970.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        node_id: str,
+        catalog: ICatalog,
+        blobs: IBlobStore,
+        *,
+        writer: Offload,
+        readers: Offload,
+        transfers: Offload,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.node_id = node_id
+        self.catalog = catalog
+        self.blobs = blobs
+        self.writer = writer
+        self.readers = readers
+        self.transfers = transfers
+        self.now_ms = now_ms
+        self.committer = GroupCommit(writer, catalog, blobs)
+        self.vocabulary = Vocabulary()
+        self.read_only = ""
+        self._clock = HybridClock(node_id, catalog.greatest_stamp)
+        self._clock_lock = threading.Lock()
+        self._defining: set[str] = set()
+        self._load_vocabulary()
+
+    def stamp(self, after: Stamp = ZERO) -> Stamp:
+        """A new stamp of this node; any thread."""
+        with self._clock_lock:
+            return self._clock.stamp(self.now_ms(), after)
+
+    def write(self, content: bytes | None, refs: Sequence[Ref], plan: Plan) -> Deferred[Done]:
+        """:meth:`GroupCommit.write`; what becomes durable is learnt, and a store that stops writing is noticed."""
+        return self.committer.write(content, refs, plan).addCallbacks(self._learn, self._notice)
+
+    async def change(self, ref: Ref, plan: Callable[[Record | None, Stamp], Sequence[Record]]) -> Sequence[Record]:
+        """Reads one record, merges what ``plan`` makes of it with a fresh stamp; returns the states. Durable."""
+
+        def planned(_blob: object, present: Sequence[Record | None]) -> Sequence[Record]:
+            record = present[0]
+            return plan(record, self.stamp(record.greatest() if record else ZERO))
+
+        return (await self.write(None, (ref,), planned)).states
+
+    def definitions(self, tags: Iterable[str], stamp: Stamp) -> list[Record]:
+        """Definitions, with the spelling given, of those tags that have none; the first to ask defines."""
+        made = []
+        for tag in tags:
+            folded = fold(tag)
+            if not self.vocabulary.is_known(folded) and folded not in self._defining:
+                self._defining.add(folded)
+                made.append(definition(tag, stamp))
+        return made
+
+    def undefine(self, definitions: Iterable[Record]) -> None:
+        """Those definitions did not become durable after all."""
+        self._defining.difference_update(record.key for record in definitions)
+
+    def visible(self, record: Record | None) -> entries.Entry | None:
+        """The entry in display spelling, or None where the record is no whole entry."""
+        if record is None or not entries.is_whole(record):
+            return None
+        return self.vocabulary.show_entry(entries.entry(record))
+
+    def _learn(self, done: Done) -> Done:
+        for state in done.states:
+            if state.kind == TAG:
+                self.vocabulary.learn(state)
+                self._defining.discard(state.key)
+        return done
+
+    def _notice(self, failure: Failure) -> Failure:
+        if failure.check(ReadOnly) and not self.read_only:
+            self.read_only = str(failure.value)
+            self.log.critical("this node writes nothing more until it is restarted: {why}", why=self.read_only)
+        return failure
+
+    def _load_vocabulary(self) -> None:
+        after = ""
+        while page := self.catalog.records(TAG, after, MAX_PAGE):
+            for record in page:
+                self.vocabulary.learn(record)
+            after = page[-1].key

@@ -1,0 +1,353 @@
+"""One node: INode over the stores of this machine. Layer: node.
+
+Checks rights, then leaves the work to the modules beside it: :mod:`~tagfs.node.reads`, :mod:`~tagfs.node.receiving`,
+:mod:`~tagfs.node.changes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from tagfs.errors import BadRequest, Conflict, NotFound, ReadOnly, StorageFull, TooLarge
+from tagfs.model import searches
+from tagfs.model.entry import KIND, Content, Entry, change, check_entry_id, is_whole, replacement
+from tagfs.model.names import check_home, check_name, check_tag, fold
+from tagfs.model.order import NEWEST, Cursor, Scope, Sort
+from tagfs.model.principal import Principal, Role
+from tagfs.model.query import Query, Tag, parse
+from tagfs.model.record import Record, Ref
+from tagfs.model.stamp import Stamp
+from tagfs.model.vocabulary import declaration
+from tagfs.node import changes, reads
+from tagfs.node.core import THIS_NODE_ONLY, Core
+from tagfs.node.interfaces import Changed, EntryInfo, Found, INode, NodeStatus, TagCounts
+from tagfs.node.receiving import Receiving, check_tags, slot_name
+from tagfs.node.transfer import MAX_CONTENT, Inflow, Reading
+from tagfs.storage.interfaces import MAX_PAGE
+
+_KEEP_FREE = 16 << 20
+"""Bytes of the disk that an announced content must leave free."""
+
+
+@implementer(INode)
+class Node:
+    """INode. ``anonymous`` is who a session is before it logs in; ``address`` is where other nodes reach this one."""
+
+    log = Logger()
+
+    def __init__(self, core: Core, name: str, zone: str, address: str, anonymous: Principal) -> None:
+        self._core = core
+        self._zone = zone
+        self._address = address
+        self._anonymous = anonymous
+        self._in_flight: dict[str, Deferred[None]] = {}
+        self.id = core.node_id
+        self.name = name
+
+    @property
+    def read_only(self) -> str:
+        return self._core.read_only
+
+    def anonymous(self) -> Principal:
+        return self._anonymous
+
+    async def login(self, name: str, password: str) -> Principal:
+        return self._anonymous
+
+    # Contents
+
+    async def receive(self, principal: Principal, size: int | None = None) -> Receiving:
+        principal.require(Role.WRITE, "storing a file")
+        self._check_writable()
+        if size is not None and size > MAX_CONTENT:
+            raise TooLarge(f"{size} bytes are too many; a content has at most {MAX_CONTENT}")
+        if size is not None and size > _KEEP_FREE:
+            usage = await self._core.transfers.run(self._core.blobs.usage)
+            if size > usage.free - _KEEP_FREE:
+                raise StorageFull(f"{size} bytes do not fit: {usage.free} are free on the disk of this node")
+        return self._receiving(principal, Inflow(self._core.blobs, self._core.transfers))
+
+    async def resume(self, principal: Principal, slot: str, offset: int) -> Receiving:
+        principal.require(Role.WRITE, "storing a file")
+        self._check_writable()
+        core = self._core
+        writer = await core.transfers.run(lambda: core.blobs.resume(slot_name(principal, slot), offset))
+        return self._receiving(principal, Inflow(core.blobs, core.transfers, writer, offset))
+
+    async def kept(self, principal: Principal, slot: str) -> int | None:
+        return await self._core.transfers.run(lambda: self._core.blobs.kept(slot_name(principal, slot)))
+
+    async def read(
+        self,
+        principal: Principal,
+        entry_id: str,
+        offset: int = 0,
+        length: int | None = None,
+        version: str | None = None,
+    ) -> Reading:
+        principal.require(Role.READ, "reading a file")
+        return await reads.open_content(self._core, entry_id, offset, length, version)
+
+    # Queries
+
+    async def count(self, principal: Principal, query: Query, scope: Scope = Scope.LIVE) -> int:
+        principal.require(Role.READ, "a query")
+        return await reads.count(self._core, query, scope)
+
+    async def find(
+        self,
+        principal: Principal,
+        query: Query,
+        sort: Sort = NEWEST,
+        after: Cursor | None = None,
+        limit: int = 100,
+        scope: Scope = Scope.LIVE,
+    ) -> Found:
+        principal.require(Role.READ, "a query")
+        return await reads.find(self._core, query, sort, after, limit, scope)
+
+    async def listing(
+        self, principal: Principal, query: Query, sort: Sort = NEWEST, scope: Scope = Scope.LIVE
+    ) -> reads.Listing:
+        principal.require(Role.READ, "a query")
+        return await reads.listing(self._core, query, sort, scope)
+
+    async def tags(
+        self, principal: Principal, query: Query, limit: int = 100, prefix: str = "", by_name: bool = False
+    ) -> TagCounts:
+        principal.require(Role.READ, "a query")
+        return await reads.tags(self._core, query, limit, prefix, by_name)
+
+    async def named(self, principal: Principal, name: str, home: str | None = None) -> Sequence[Entry]:
+        principal.require(Role.READ, "a query")
+        return await reads.named(self._core, name, home)
+
+    async def info(self, principal: Principal, entry_id: str) -> EntryInfo:
+        principal.require(Role.READ, "a query")
+        return await reads.info(self._core, entry_id)
+
+    # Changes by query
+
+    async def add_tags(self, principal: Principal, query: Query, tags: Sequence[str]) -> Changed:
+        return await self.retag(principal, query, tags, ())
+
+    async def delete_tags(self, principal: Principal, query: Query, tags: Sequence[str]) -> Changed:
+        return await self.retag(principal, query, (), tags)
+
+    async def retag(self, principal: Principal, query: Query, add: Sequence[str], delete: Sequence[str]) -> Changed:
+        self._check_change(principal, "changing tags")
+        add, delete = check_tags(add), check_tags(delete)
+        if not add and not delete:
+            raise BadRequest("no tags were given to add or delete")
+        definitions = self._core.definitions(add, self._core.stamp())
+        edit = changes.retagging([*map(fold, add)], [*map(fold, delete)])
+        try:
+            number = await changes.change_matching(self._core, query, Scope.LIVE, edit, definitions)
+        finally:
+            self._core.undefine(definitions)
+        return self._changed(
+            principal, number, "retagged (added {add}, deleted {delete})", query, add=add, delete=delete
+        )
+
+    async def delete(self, principal: Principal, query: Query) -> Changed:
+        self._check_change(principal, "deleting")
+        number = await changes.change_matching(self._core, query, Scope.LIVE, changes.trash)
+        return self._changed(principal, number, "moved to the trash", query)
+
+    async def restore(self, principal: Principal, query: Query) -> Changed:
+        self._check_change(principal, "restoring")
+        number = await changes.change_matching(self._core, query, Scope.TRASH, changes.restore)
+        return self._changed(principal, number, "restored from the trash", query)
+
+    async def purge(self, principal: Principal, query: Query) -> Changed:
+        self._check_change(principal, "purging")
+        number = await changes.change_matching(self._core, query, Scope.TRASH, changes.purge)
+        return self._changed(principal, number, "purged", query)
+
+    # Changes of one entry
+
+    async def rename(self, principal: Principal, entry_id: str, name: str) -> Changed:
+        return await self.move(principal, entry_id, name=name)
+
+    async def move(
+        self,
+        principal: Principal,
+        entry_id: str,
+        *,
+        name: str | None = None,
+        add: Sequence[str] = (),
+        delete: Sequence[str] = (),
+        home: str | None = None,
+    ) -> Changed:
+        self._check_change(principal, "changing an entry")
+        if name is not None:
+            check_name(name)
+        if home is not None:
+            check_home(home)
+        add, delete = check_tags(add), check_tags(delete)
+        definitions = self._core.definitions(add, self._core.stamp())
+        retag = changes.retagging([*map(fold, add)], [*map(fold, delete)])
+
+        def edit(record: Record, stamp: Stamp) -> Record | None:
+            fields = dict((retag(record, stamp) or change(record.key, stamp)).fields)
+            if name is not None and name != record.value("name"):
+                fields |= change(record.key, stamp, name=name).fields
+            if home is not None and home != record.value("home"):
+                fields |= change(record.key, stamp, home=home).fields
+            return record._replace(fields=fields) if fields else None
+
+        try:
+            return await self._change_one(principal, entry_id, edit, definitions)
+        finally:
+            self._core.undefine(definitions)
+
+    async def touch(self, principal: Principal, entry_id: str, modified: int) -> Changed:
+        self._check_change(principal, "changing an entry")
+
+        def edit(record: Record, stamp: Stamp) -> Record:
+            content = Content(*record.value("content"))  # type: ignore[misc]
+            return replacement(record, stamp, content._replace(modified=modified))
+
+        return await self._change_one(principal, entry_id, edit)
+
+    # Tags and searches
+
+    async def rename_tag(self, principal: Principal, old: str, new: str) -> Changed:
+        self._check_change(principal, "renaming a tag")
+        check_tag(new)
+        folded_old, folded_new = fold(check_tag(old)), fold(new)
+        declared = await self._known(folded_old)
+        stamp = self._core.stamp()
+        if folded_old == folded_new:
+            extra = [declaration(new, declared, stamp)]
+            await self._core.write(None, (), lambda _blob, _present: extra)
+            return Changed(await reads.count(self._core, Tag(folded_old), Scope.LIVE), THIS_NODE_ONLY)
+        definitions = self._core.definitions((new,), stamp)
+        extra = [*definitions, declaration(old, False, stamp)]
+        if declared and not self._core.vocabulary.is_declared(folded_new):
+            extra.append(declaration(new, True, self._core.stamp()))
+        edit = changes.renaming(folded_old, folded_new)
+        try:
+            number = await changes.change_matching(self._core, Tag(folded_old), Scope.ALL, edit, extra)
+        finally:
+            self._core.undefine(definitions)
+        return self._changed(principal, number, "given tag {new} for {old}", Tag(folded_old), new=new, old=old)
+
+    async def delete_tag(self, principal: Principal, tag: str) -> Changed:
+        self._check_change(principal, "deleting a tag")
+        folded = fold(check_tag(tag))
+        await self._known(folded)
+        extra = [declaration(tag, False, self._core.stamp())]
+        edit = changes.renaming(folded, None)
+        number = await changes.change_matching(self._core, Tag(folded), Scope.ALL, edit, extra)
+        return self._changed(principal, number, "stripped of tag {tag}", Tag(folded), tag=tag)
+
+    async def declare_tag(self, principal: Principal, tag: str) -> bool:
+        self._check_change(principal, "declaring a tag")
+        folded = fold(check_tag(tag))
+        if self._core.vocabulary.is_declared(folded):
+            return False
+        if await reads.count(self._core, Tag(folded), Scope.LIVE):
+            return False
+        await self._declare(tag, True)
+        return True
+
+    async def undeclare_tag(self, principal: Principal, tag: str) -> None:
+        self._check_change(principal, "forgetting a tag")
+        folded = fold(check_tag(tag))
+        users = await reads.count(self._core, Tag(folded), Scope.LIVE)
+        if users:
+            raise Conflict(f"{users} entries carry the tag {tag}; take it from them first")
+        await self._known(folded)
+        await self._declare(tag, False)
+
+    async def declared(self, principal: Principal) -> Sequence[str]:
+        principal.require(Role.READ, "listing tags")
+        return self._core.vocabulary.declared()[:MAX_PAGE]
+
+    async def save_search(self, principal: Principal, name: str, query: str) -> None:
+        self._check_change(principal, "saving a search")
+        check_name(name)
+        parse(query)
+        await self._core.change(Ref(searches.KIND, name), lambda _present, stamp: [searches.saved(name, query, stamp)])
+        self.log.info("{who} saved the search {name}: {query}", who=principal.name, name=name, query=query)
+
+    async def saved_searches(self, principal: Principal) -> Sequence[tuple[str, str]]:
+        principal.require(Role.READ, "listing saved searches")
+        records = await self._core.readers.run(lambda: self._core.catalog.records(searches.KIND, "", MAX_PAGE))
+        return [(record.key, text) for record in records if (text := searches.query_of(record)) is not None]
+
+    async def unsave_search(self, principal: Principal, name: str) -> None:
+        self._check_change(principal, "forgetting a saved search")
+
+        def plan(present: Record | None, stamp: Stamp) -> Sequence[Record]:
+            if present is None or searches.query_of(present) is None:
+                raise NotFound(f"there is no saved search {name!r}")
+            return [searches.forgotten(name, stamp)]
+
+        await self._core.change(Ref(searches.KIND, name), plan)
+
+    # The cluster
+
+    async def nodes(self, principal: Principal) -> Sequence[NodeStatus]:
+        principal.require(Role.READ, "listing the nodes")
+        figures = self._core.catalog.statistics()
+        return [
+            NodeStatus(self.id, self.name, self._zone, "alive", self._address, figures["entries"], figures["bytes"])
+        ]
+
+    async def sync(self, principal: Principal, seconds: float) -> bool:
+        principal.require(Role.READ, "waiting for other nodes")
+        return True
+
+    def statistics(self) -> Mapping[str, int]:
+        return dict(self._core.catalog.statistics())
+
+    # What the methods above share
+
+    def _receiving(self, principal: Principal, inflow: Inflow) -> Receiving:
+        return Receiving(self._core, principal, inflow, self._in_flight)
+
+    def _check_writable(self) -> None:
+        if self._core.read_only:
+            raise ReadOnly(self._core.read_only)
+
+    def _check_change(self, principal: Principal, what: str) -> None:
+        principal.require(Role.WRITE, what)
+        self._check_writable()
+
+    async def _known(self, folded: str) -> bool:
+        """Whether the tag is declared. Raises NotFound where it is neither that nor in use."""
+        declared = self._core.vocabulary.is_declared(folded)
+        if not declared and not await reads.count(self._core, Tag(folded), Scope.ALL):
+            raise NotFound(f"there is no tag {self._core.vocabulary.show(folded)!r}")
+        return declared
+
+    async def _declare(self, tag: str, declared: bool) -> None:
+        await self._core.change(Ref("tag", fold(tag)), lambda _present, stamp: [declaration(tag, declared, stamp)])
+
+    async def _change_one(
+        self, principal: Principal, entry_id: str, edit: changes.Edit, extra: Sequence[Record] = ()
+    ) -> Changed:
+        identifier = check_entry_id(entry_id)
+        number = 0
+
+        def plan(present: Record | None, stamp: Stamp) -> Sequence[Record]:
+            nonlocal number
+            if present is None or not is_whole(present):
+                raise NotFound(f"there is no entry {identifier}")
+            made = edit(present, stamp)
+            number = 0 if made is None else 1
+            return extra if made is None else [*extra, made]
+
+        await self._core.change(Ref(KIND, identifier), plan)
+        self.log.info("{who} changed entry {entry}", who=principal.name, entry=identifier)
+        return Changed(number, THIS_NODE_ONLY)
+
+    def _changed(self, principal: Principal, number: int, what: str, query: Query, **facts: object) -> Changed:
+        self.log.info(f"{{who}}: {{number}} entries {what}", who=principal.name, number=number, query=query, **facts)
+        return Changed(number, THIS_NODE_ONLY)

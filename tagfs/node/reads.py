@@ -1,0 +1,134 @@
+"""Answers to queries: pages, listings without end, tags with counts, everything known of an entry. Layer: node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zope.interface import implementer
+
+from tagfs.errors import BadRequest, NotFound
+from tagfs.model.entry import KIND, Content, Entry, check_entry_id, home_of, is_whole
+from tagfs.model.entry import entry as entry_of
+from tagfs.model.names import fold
+from tagfs.model.order import SORT_KEYS, Cursor, Scope, Sort
+from tagfs.model.query import Query
+from tagfs.model.record import Ref
+from tagfs.node.core import THIS_NODE_ONLY, Core
+from tagfs.node.interfaces import Copies, EntryInfo, Found, IListing, TagCounts
+from tagfs.node.transfer import Reading
+from tagfs.storage.interfaces import MAX_PAGE, ISelection
+
+PIECE = 512
+"""Entries that a listing without end gives at a time."""
+
+
+def _check_sort(sort: Sort) -> None:
+    if sort.key not in SORT_KEYS:
+        raise BadRequest(f"cannot sort by {sort.key!r}; choose one of {', '.join(SORT_KEYS)}")
+
+
+async def count(core: Core, query: Query, scope: Scope) -> int:
+    """How many entries match; at once where the catalog answers from memory."""
+    if core.catalog.is_quick(query):
+        return core.catalog.count(query, scope)
+    return await core.readers.run(lambda: core.catalog.count(query, scope))
+
+
+async def find(core: Core, query: Query, sort: Sort, after: Cursor | None, limit: int, scope: Scope) -> Found:
+    """One page, with display spellings."""
+    _check_sort(sort)
+    if not 0 <= limit <= MAX_PAGE:
+        raise BadRequest(f"limit={limit} is out of bounds; a page has 0 to {MAX_PAGE} entries")
+
+    def work() -> Found:
+        selection = core.catalog.select(query, scope)
+        if limit == 0:
+            return Found((), selection.total, True, None)
+        page = selection.page(sort, after, limit)
+        return Found([core.vocabulary.show_entry(entry) for entry in page.entries], selection.total, True, page.next)
+
+    return await core.readers.run(work)
+
+
+async def listing(core: Core, query: Query, sort: Sort, scope: Scope) -> Listing:
+    """All matches as a stream."""
+    _check_sort(sort)
+    return Listing(core, await core.readers.run(lambda: core.catalog.select(query, scope)), sort)
+
+
+@implementer(IListing)
+class Listing:
+    """INode's IListing over a selection: pages are made in a reader's thread, when asked for."""
+
+    complete = True
+
+    def __init__(self, core: Core, selection: ISelection, sort: Sort) -> None:
+        self._core = core
+        self._pages = selection.pages(sort, PIECE)
+        self.total: int = selection.total
+
+    async def next(self) -> Sequence[Entry]:
+        pages = self._pages
+        if pages is None:
+            return ()
+        show = self._core.vocabulary.show_entry
+        return await self._core.readers.run(lambda: [show(entry) for entry in next(pages, ())])
+
+    def close(self) -> None:
+        self._pages = None
+
+
+async def tags(core: Core, query: Query, limit: int, prefix: str, by_name: bool) -> TagCounts:
+    """Tags of the entries that match, in display spelling."""
+    if not 1 <= limit <= MAX_PAGE:
+        raise BadRequest(f"limit={limit} is out of bounds; 1 to {MAX_PAGE} tags can be asked for")
+
+    def work() -> TagCounts:
+        facets = core.catalog.facets(query, limit, fold(prefix), by_name)
+        return TagCounts([(core.vocabulary.show(tag), number) for tag, number in facets.tags], facets.total)
+
+    return await core.readers.run(work)
+
+
+async def named(core: Core, name: str, home: str | None) -> Sequence[Entry]:
+    """The live entries of that name, oldest first, in display spelling."""
+
+    def work() -> Sequence[Entry]:
+        return [core.vocabulary.show_entry(entry) for entry in core.catalog.named(name, home)]
+
+    return await core.readers.run(work)
+
+
+async def entry(core: Core, identifier: str) -> Entry:
+    """One entry, in the trash or not, with folded tags. Raises NotFound."""
+    identifier = check_entry_id(identifier)
+    record = (await core.readers.run(lambda: core.catalog.get([Ref(KIND, identifier)])))[0]
+    if record is None or not is_whole(record):
+        raise NotFound(f"there is no entry {identifier}")
+    return entry_of(record)
+
+
+async def info(core: Core, identifier: str) -> EntryInfo:
+    """Everything known of one entry."""
+    found = await entry(core, identifier)
+    here = await core.readers.run(lambda: core.blobs.stat(found.content.digest)) is not None
+    copies = THIS_NODE_ONLY if here else Copies(0, 1, degraded=True)
+    return EntryInfo(core.vocabulary.show_entry(found), home_of(found), copies, [core.node_id] if here else [])
+
+
+async def open_content(core: Core, identifier: str, offset: int, length: int | None, version: str | None) -> Reading:
+    """A reading of an entry's content, or of one of its versions."""
+    found = await entry(core, identifier)
+    content = found.content if version is None else _version(found, version)
+    if not 0 <= offset <= content.size or (length is not None and length < 0):
+        raise BadRequest(f"offset {offset} is beyond the content, which has {content.size} bytes")
+    rest = content.size - offset
+    reader = await core.transfers.run(lambda: core.blobs.open(content.digest))
+    return Reading(reader, core.transfers, offset, rest if length is None else min(length, rest))
+
+
+def _version(found: Entry, stamp: str) -> Content:
+    for version in found.versions:
+        if version.stamp == stamp:
+            return version.content
+    raise NotFound(f"entry {found.id} has no version {stamp[:80]!r}; INFO lists those that are kept")

@@ -1,0 +1,188 @@
+"""Storing: a content on its way in becomes an entry, or another content of one. Layer: node."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from mimetypes import MimeTypes
+
+from blake3 import blake3
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from tagfs.errors import BadRequest, NotFound
+from tagfs.model.entry import (
+    KIND,
+    Content,
+    check_entry_id,
+    creation,
+    entry_id,
+    entry_id_for_key,
+    is_whole,
+    replacement,
+)
+from tagfs.model.names import check_home, check_name, check_tag, fold
+from tagfs.model.principal import Principal
+from tagfs.model.record import Record, Ref
+from tagfs.model.stamp import ZERO
+from tagfs.node.core import THIS_NODE_ONLY, Core
+from tagfs.node.interfaces import Added, IReceiving
+from tagfs.node.transfer import Inflow
+from tagfs.storage.interfaces import Blob
+
+MAX_TAGS = 1_000
+"""Most tags that one request may give to an entry."""
+MAX_KEY = 255
+"""Longest idempotency key, in characters."""
+_TYPES = MimeTypes(filenames=())
+_UNKNOWN_TYPE = "application/octet-stream"
+
+
+def media_type(name: str) -> str:
+    """The media type that a file name suggests, by Python's own table, so that all nodes agree."""
+    kind, encoding = _TYPES.guess_type(name)
+    if encoding is not None:
+        return {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}.get(
+            encoding, _UNKNOWN_TYPE
+        )
+    return kind or _UNKNOWN_TYPE
+
+
+def check_tags(tags: Sequence[str]) -> list[str]:
+    """The tags in NFC, each once. Raises BadRequest for a bad one, and for more than :data:`MAX_TAGS`."""
+    if len(tags) > MAX_TAGS:
+        raise BadRequest(f"{len(tags)} tags at once; at most {MAX_TAGS} can be given")
+    return list({fold(tag): tag for tag in map(check_tag, reversed(tags))}.values())[::-1]
+
+
+def slot_name(principal: Principal, slot: str) -> str:
+    """The name under which the blob store keeps what a principal left unfinished at ``slot``."""
+    return blake3(f"{principal.name}\0{slot}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+@implementer(IReceiving)
+class Receiving:
+    """INode's IReceiving over an :class:`Inflow`."""
+
+    def __init__(self, core: Core, principal: Principal, inflow: Inflow, in_flight: dict[str, Deferred[None]]) -> None:
+        self._core = core
+        self._principal = principal
+        self._inflow = inflow
+        self._in_flight = in_flight
+
+    @property
+    def size(self) -> int:
+        return self._inflow.size
+
+    def write(self, data: bytes) -> Deferred[None] | None:
+        return self._inflow.write(data)
+
+    def abort(self) -> None:
+        self._inflow.abort()
+
+    async def keep(self, slot: str) -> int:
+        await self._inflow.keep(slot_name(self._principal, slot), self._core.now_ms())
+        return self._inflow.size
+
+    async def add(
+        self,
+        name: str,
+        tags: Sequence[str],
+        *,
+        home: str | None = None,
+        modified: int | None = None,
+        type: str | None = None,
+        key: str | None = None,
+    ) -> Added:
+        try:
+            check_name(name)
+            tags = check_tags(tags)
+            if home is not None:
+                check_home(home)
+            if key is not None and not 0 < len(key) <= MAX_KEY:
+                raise BadRequest(f"a key has 1 to {MAX_KEY} characters, not {len(key)}")
+        except BadRequest:
+            self.abort()
+            raise
+        now = self._core.now_ms()
+        moment = now if modified is None else modified
+        media = type or media_type(name)
+
+        def make(identifier: str, blob: Blob) -> list[Record]:
+            content = Content(blob.digest, blob.size, media, moment)
+            return [creation(identifier, stamp, name, content, now, map(fold, tags), home)]
+
+        stamp = self._core.stamp()
+        definitions = self._core.definitions(tags, stamp)
+        if key is None:
+            return await self._create(entry_id(now, os.urandom(10)), make, definitions)
+        identifier = entry_id_for_key(self._principal.name, key)
+        while identifier in self._in_flight:
+            await _turn(self._in_flight[identifier])
+        self._in_flight[identifier] = Deferred()
+        try:
+            return await self._create(identifier, make, definitions, once=True)
+        finally:
+            self._in_flight.pop(identifier).callback(None)
+
+    async def _create(
+        self,
+        identifier: str,
+        make: Callable[[str, Blob], list[Record]],
+        definitions: Sequence[Record],
+        once: bool = False,
+    ) -> Added:
+        """Stores the content and what ``make`` says of it; with ``once`` only where the entry was never there."""
+        ref = Ref(KIND, identifier)
+        new = True
+
+        def plan(blob: Blob, present: Sequence[Record | None]) -> Sequence[Record]:
+            nonlocal new
+            new = not (present and present[0])
+            return [*make(identifier, blob), *definitions] if new else ()
+
+        try:
+            await self._store((ref,) if once else (), plan)
+        finally:
+            self._core.undefine(definitions)
+        return Added(identifier, THIS_NODE_ONLY, new)
+
+    async def replace(self, entry_id: str, *, modified: int | None = None, type: str | None = None) -> Added:
+        core = self._core
+        identifier = check_entry_id(entry_id)
+        moment = core.now_ms() if modified is None else modified
+
+        def plan(blob: Blob, present: Sequence[Record | None]) -> Sequence[Record]:
+            record = present[0]
+            if record is None or not is_whole(record):
+                raise NotFound(f"there is no entry {identifier}")
+            media = type or media_type(str(record.value("name")))
+            content = Content(blob.digest, blob.size, media, moment)
+            return [replacement(record, core.stamp(record.greatest() if record else ZERO), content)]
+
+        await self._store((Ref(KIND, identifier),), plan)
+        return Added(identifier, THIS_NODE_ONLY, False)
+
+    async def _store(
+        self, refs: Sequence[Ref], plan: Callable[[Blob, Sequence[Record | None]], Sequence[Record]]
+    ) -> None:
+        if self._inflow.is_small:
+            await self._core.write(self._inflow.small(), refs, plan)  # type: ignore[arg-type]
+            return
+        blob = await self._inflow.finish()
+        try:
+            await self._core.write(None, refs, lambda _, present: plan(blob, present))
+        finally:
+            self._core.blobs.unpin(blob.digest)
+
+
+def _turn(gate: Deferred[None]) -> Deferred[None]:
+    """A Deferred of one's own that fires when ``gate`` does; any number may wait at one gate."""
+    waiting: Deferred[None] = Deferred()
+
+    def passed(result: None) -> None:
+        waiting.callback(None)
+        return result
+
+    gate.addCallback(passed)
+    return waiting
