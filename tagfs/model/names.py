@@ -60,7 +60,7 @@ def tag_fault(text: str) -> tuple[int, str] | None:
     slash = text.find("/")
     if slash >= 0:
         return slash, 'a tag has no "/"'
-    fault = _character_fault(text, "tag")
+    fault = character_fault(text, "tag")
     if fault is not None:
         return fault
     if text[-1].isspace():
@@ -110,18 +110,8 @@ def short_id(entry_id: str, length: int = 6) -> str:
     return entry_id[-length:]
 
 
-def _name_fault(text: str) -> tuple[int, str] | None:
-    if not text:
-        return 0, "a file name is not empty"
-    slash = text.find("/")
-    if slash >= 0:
-        return slash, 'a file name has no "/"'
-    if text in (".", ".."):
-        return 0, f'"{text}" names a directory'
-    return _character_fault(text, "file name") or _length_fault(text, "file name", name_key(text))
-
-
-def _character_fault(text: str, what: str) -> tuple[int, str] | None:
+def character_fault(text: str, what: str) -> tuple[int, str] | None:
+    """Where ``text`` has a character that no name may have: (its index, the reason); None where it has none."""
     if text.isprintable():
         return None  # neither control characters nor surrogates are printable; most texts end here
     found = _SURROGATE.search(text)
@@ -131,6 +121,17 @@ def _character_fault(text: str, what: str) -> tuple[int, str] | None:
     if found:
         return found.start(), f"a {what} has no control characters, and this is U+{ord(found[0]):04X}"
     return None
+
+
+def _name_fault(text: str) -> tuple[int, str] | None:
+    if not text:
+        return 0, "a file name is not empty"
+    slash = text.find("/")
+    if slash >= 0:
+        return slash, 'a file name has no "/"'
+    if text in (".", ".."):
+        return 0, f'"{text}" names a directory'
+    return character_fault(text, "file name") or _length_fault(text, "file name", name_key(text))
 
 
 def _length_fault(text: str, what: str, *forms: str) -> tuple[int, str] | None:
