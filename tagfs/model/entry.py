@@ -25,6 +25,7 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from tagfs.errors import BadRequest
+from tagfs.model.names import fold
 from tagfs.model.record import Field, Record, Value
 from tagfs.model.stamp import COUNTER_BITS, Stamp
 
@@ -170,6 +171,13 @@ def entry(record: Record) -> Entry:
     tags.sort()
     kept = tuple(sorted(version for version in versions if version.stamp != current))
     return Entry(record.key, name, content, added, tuple(tags), home, trashed, kept)
+
+
+def home_of(entry: Entry) -> str:
+    """The one folder where ``/@tree`` shows an entry: where it was stored, else its tags in alphabetical order."""
+    if entry.home is not None:
+        return entry.home
+    return "/".join(sorted(entry.tags, key=fold))
 
 
 def digests(record: Record) -> set[bytes]:

@@ -4,6 +4,7 @@
 which names, and ``folders`` which directories it has. All of it is pure.
 """
 
+from tagfs.model.entry import home_of
 from tagfs.model.paths.folders import MAX_LISTED_LEVEL, child_folder, narrowing
 from tagfs.model.paths.place import (
     VIEWS,
@@ -19,7 +20,7 @@ from tagfs.model.paths.place import (
     folder,
     is_view,
 )
-from tagfs.model.paths.selection import RECENT, below, holds, home_of, is_exactly, selection
+from tagfs.model.paths.selection import RECENT, below, holds, is_exactly, selection
 from tagfs.model.paths.shown import NameStream, denoted, lookalike, shown_names, suffixed
 from tagfs.model.paths.virtual import TOP, VirtualPath
 

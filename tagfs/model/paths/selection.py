@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tagfs.model.entry import Entry
+from tagfs.model.entry import Entry, home_of
 from tagfs.model.names import fold, name_key
 from tagfs.model.order import Scope
 from tagfs.model.paths.place import (
@@ -65,13 +65,6 @@ def below(home: str) -> Query:
     if not home:
         return Not(Text("home", ""))
     return Text("home", name_key(home) + "/*", glob=True)
-
-
-def home_of(entry: Entry) -> str:
-    """The one folder where ``/@tree`` shows an entry: where it was stored, else its tags in alphabetical order."""
-    if entry.home is not None:
-        return entry.home
-    return "/".join(sorted(entry.tags, key=fold))
 
 
 def is_exactly(place: Place, entry: Entry) -> bool:
