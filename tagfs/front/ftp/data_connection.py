@@ -1,0 +1,192 @@
+"""One data connection: sends a content or takes one in, with back-pressure both ways. Layer: front.
+
+Nothing is read from its socket until a transfer takes it, so a client that sends before its STOR fills only the kernel's
+buffers. Source: RFC 959 section 3.4 (stream mode: the end of the connection is the end of the file).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from typing import Protocol as Shape
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from tagfs.errors import TagfsError
+
+PIECE = 256 * 1024
+"""Bytes per read from a content and per write to a plain connection: where loopback throughput levels off (FIGURES)."""
+TLS_PIECE = 64 * 1024
+"""The same for a connection with TLS, which is slower with larger pieces than with these."""
+
+
+class DataLost(TagfsError):
+    """The data connection ended before the transfer did."""
+
+    ftp = 426
+
+
+class Sink(Shape):
+    """Where received bytes go: :class:`tagfs.node.interfaces.IReceiving`, or something before it."""
+
+    def write(self, data: bytes) -> object:
+        """As IReceiving.write."""
+
+
+@implementer(IPushProducer)
+class DataConnection(Protocol):
+    """A data connection from its opening to its end. One transfer at most goes over it.
+
+    ``on_made`` is told when the connection is there.
+    """
+
+    transport: Any  # TCP, or TLS over it
+
+    def __init__(self, on_made: Callable[[DataConnection], None] | None = None) -> None:
+        self._on_made = on_made
+        self._end: Failure | None = None
+        self._ended: Deferred[None] = Deferred()
+        self._writable: Deferred[None] | None = None
+        self._paused = True
+        self._sink: Sink | None = None
+        self._trouble: Failure | None = None
+        self._waits = 0
+        self._settled: Deferred[None] | None = None
+        self.moved = 0
+        """Bytes sent or received so far."""
+
+    # -- the transport's side
+
+    def connectionMade(self) -> None:
+        self.transport.setTcpNoDelay(True)
+        # Twisted reads and flushes in units of this: 64 KiB costs a third of the throughput.
+        self.transport.bufferSize = PIECE
+        self.transport.pauseProducing()
+        if self._on_made is not None:
+            self._on_made(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._sink is None:
+            return  # a client that sends into a download
+        self.moved += len(data)
+        try:
+            wait = self._sink.write(data)
+        except TagfsError:
+            self._trouble = Failure()
+            self.transport.abortConnection()
+            return
+        if isinstance(wait, Deferred):
+            # TLS may hand on what it had decrypted already, so several may be waited for.
+            self._waits += 1
+            self.transport.pauseProducing()
+            wait.addErrback(self._refused).addCallback(self._taken)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._end = reason
+        self._wake()
+        self._ended.callback(None)
+
+    # -- IPushProducer, towards the transport while sending
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        self._wake()
+
+    def stopProducing(self) -> None:
+        self._wake()
+
+    def _wake(self) -> None:
+        waiting, self._writable = self._writable, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    # -- the transfer's side
+
+    def start_tls(self, context: object, *, called: bool) -> None:
+        """Turns TLS on, as its server, also where we ``called`` the client (RFC 4217 section 7)."""
+        self.transport.startTLS(context, not called)
+
+    async def send(self, read: Callable[[int], Awaitable[bytes]], piece: int = PIECE) -> None:
+        """Sends what ``read(limit)`` gives until it is empty, then ends the connection.
+
+        Returns when the last byte was handed to the network. Raises :class:`DataLost` where the peer left before, and
+        whatever ``read`` raises (then the connection was cut, so that the peer does not take the part for the whole).
+        """
+        self._paused = False
+        self.transport.registerProducer(self, True)
+        try:
+            ahead = Deferred.fromCoroutine(_awaited(read(piece)))
+            while data := await ahead:
+                self.transport.write(data)
+                self.moved += len(data)
+                # The store reads on while the network takes what it has.
+                ahead = Deferred.fromCoroutine(_awaited(read(piece)))
+                if not await self._room():
+                    ahead.addErrback(lambda _: None)
+                    raise DataLost("the data connection was closed by the client; the transfer is incomplete")
+        except BaseException:
+            self.abort()
+            raise
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+        await self._ended
+        if not self._is_clean():
+            raise DataLost("the data connection broke; the transfer is incomplete")
+
+    async def _room(self) -> bool:
+        """Waits until more may be written; False where the connection is gone."""
+        if self._paused and self._end is None:
+            self._writable = Deferred()
+            await self._writable
+        return self._end is None
+
+    async def receive(self, sink: Sink) -> None:
+        """Hands all that comes to ``sink`` until the peer ends the connection.
+
+        Raises :class:`DataLost` where it did not end cleanly, and what the sink's Deferreds fail with.
+        """
+        self._sink = sink
+        if self._end is None:
+            self.transport.resumeProducing()
+            await self._ended
+        if self._waits:
+            self._settled = Deferred()
+            await self._settled
+        if self._trouble is not None:
+            self._trouble.raiseException()
+        if not self._is_clean():
+            raise DataLost("the data connection broke; what came is kept for a resume")
+
+    def _refused(self, failure: Failure) -> None:
+        self._trouble = self._trouble or failure
+        self.abort()
+
+    def _taken(self, _: None) -> None:
+        self._waits -= 1
+        if self._waits:
+            return
+        if self._end is None and self._trouble is None:
+            self.transport.resumeProducing()
+        settled, self._settled = self._settled, None
+        if settled is not None:
+            settled.callback(None)
+
+    def _is_clean(self) -> bool:
+        return self._end is not None and self._end.check(ConnectionDone) is not None
+
+    def abort(self) -> None:
+        """Cuts the connection at once; a transfer over it fails with :class:`DataLost`. Harmless after the end."""
+        if self._end is None:
+            self.transport.abortConnection()
+
+
+async def _awaited(waited: Awaitable[bytes]) -> bytes:
+    return await waited

@@ -1,0 +1,165 @@
+"""Passive ports: a pool of listeners that stay open, leased for one data connection at a time. Layer: front.
+
+Opening a listener for each transfer costs half the time of a small one, so listeners are kept. A lease ends when its
+client has called; whoever else calls a listener is turned away at once (RFC 2577 section 7: stealing data).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import IPv4Address
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import Logger
+
+from tagfs.errors import TagfsError
+from tagfs.front.ftp.data_connection import DataConnection
+from tagfs.front.ftp.data_lines import Address, plain_address
+
+BACKLOG = 8
+"""Calls that wait at a listener. One is expected; strangers may be before it."""
+
+
+class NoDataConnection(TagfsError):
+    """There is no data connection, and none could be had."""
+
+    ftp = 425
+
+
+class Lease:
+    """The right to the next call from one peer at one port, until it comes or :meth:`release` is called."""
+
+    def __init__(self, listener: _Listener, peer: Address, on_call: Callable[[DataConnection], None]) -> None:
+        self._listener: _Listener | None = listener
+        self.peer = peer
+        self.on_call = on_call
+        self.port = listener.port
+
+    def release(self) -> None:
+        """Gives the port back. Harmless when repeated, and after the call."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.give_back()
+
+
+class _Listener(Factory):
+    """One open port of the pool."""
+
+    noisy = False
+
+    def __init__(self, pool: PassivePorts, address: Address) -> None:
+        self._pool = pool
+        self.address = address
+        self.port = 0
+        self.listening: IListeningPort | None = None
+        self.lease: Lease | None = None
+
+    def buildProtocol(self, addr: Any) -> Protocol | None:
+        lease = self.lease
+        if lease is None or plain_address(addr.host) != lease.peer:
+            self._pool.log.info("turned away a stranger at data port {port}: {addr}", port=self.port, addr=addr)
+            return None
+        lease.release()
+        return DataConnection(lease.on_call)
+
+    def give_back(self) -> None:
+        self.lease = None
+        self._pool._free.append(self)
+
+
+class PassivePorts:
+    """The passive ports of one door.
+
+    ``size`` is how many may be open at once; ``ports`` the numbers to choose from (any free ones where None);
+    ``masquerade`` the IPv4 address that PASV tells instead of the one the client called (behind NAT).
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        size: int = 128,
+        ports: Sequence[int] | None = None,
+        masquerade: IPv4Address | None = None,
+    ) -> None:
+        assert size > 0
+        self._reactor = reactor
+        self._size = size
+        self._ports = ports
+        self.masquerade = masquerade
+        self._open: set[_Listener] = set()
+        self._opening = 0
+        # The one that was free longest is leased first: late calls to an old lease then find no new one.
+        self._free: deque[_Listener] = deque()
+        self._closed = False
+
+    async def lease(self, local: Address, peer: Address, on_call: Callable[[DataConnection], None]) -> Lease:
+        """A port at the address ``local`` for one call from ``peer``; ``on_call`` gets the connection.
+
+        Raises :class:`NoDataConnection` where all ports are taken.
+        """
+        listener = self._take(local)
+        if listener is None:
+            listener = await self._listen(local)
+        listener.lease = Lease(listener, peer, on_call)
+        return listener.lease
+
+    def _take(self, local: Address) -> _Listener | None:
+        for listener in self._free:
+            if listener.address == local:
+                self._free.remove(listener)
+                return listener
+        return None
+
+    async def _listen(self, local: Address) -> _Listener:
+        if len(self._open) + self._opening >= self._size:
+            if not self._free:
+                raise NoDataConnection(f"all {self._size} passive ports are taken at the moment; try again later")
+            await self._shut(self._free.popleft())
+        listener = _Listener(self, local)
+        kind: Any = TCP4ServerEndpoint if isinstance(local, IPv4Address) else TCP6ServerEndpoint
+        self._opening += 1
+        try:
+            for number in self._numbers():
+                try:
+                    port = await kind(self._reactor, number, BACKLOG, str(local)).listen(listener)
+                except CannotListenError:
+                    continue
+                listener.listening = port
+                listener.port = port.getHost().port
+                self._open.add(listener)
+                if self._closed:
+                    await self._shut(listener)
+                    break
+                return listener
+        finally:
+            self._opening -= 1
+        raise NoDataConnection("no passive port could be opened; try again later")
+
+    def _numbers(self) -> Iterator[int]:
+        if self._ports is None:
+            yield 0
+            return
+        taken = {listener.port for listener in self._open}
+        yield from (number for number in self._ports if number not in taken)
+
+    async def _shut(self, listener: _Listener) -> None:
+        self._open.discard(listener)
+        stopped = listener.listening.stopListening() if listener.listening is not None else None
+        if isinstance(stopped, Deferred):
+            await stopped
+
+    async def close(self) -> None:
+        """Shuts all ports, leased ones too."""
+        self._closed = True
+        self._free.clear()
+        for listener in tuple(self._open):
+            await self._shut(listener)
