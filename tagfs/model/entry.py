@@ -174,10 +174,13 @@ def entry(record: Record) -> Entry:
 
 
 def home_of(entry: Entry) -> str:
-    """The one folder where ``/@tree`` shows an entry: where it was stored, else its tags in alphabetical order."""
+    """The one folder where ``/@tree`` shows an entry: where it was stored, else its tags in alphabetical order.
+
+    Tags are folded in it, also those of an entry in display spelling, so that one entry has one home.
+    """
     if entry.home is not None:
         return entry.home
-    return "/".join(sorted(entry.tags, key=fold))
+    return "/".join(sorted(map(fold, entry.tags)))
 
 
 def digests(record: Record) -> set[bytes]:

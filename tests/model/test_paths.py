@@ -177,7 +177,7 @@ def test_storing_replaces_only_what_has_exactly_the_tags_of_the_path() -> None:
 
 def test_an_entry_without_a_home_is_at_its_tags() -> None:
     """Where nothing else was said, the tags in alphabetical order are the home."""
-    assert home_of(an_entry("x", tags=("b", "A"))) == "A/b"
+    assert home_of(an_entry("x", tags=("b", "A"))) == "a/b"
     assert home_of(an_entry("x", tags=("b",), home="")) == ""
     assert home_of(an_entry("x")) == ""
 

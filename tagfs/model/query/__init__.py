@@ -1,6 +1,7 @@
 """The tag-query language (docs/protocols/query.md): syntax tree, parser, printer, and the meaning of each node. Layer: model."""
 
 from tagfs.model.query.lexicon import quote_tag
+from tagfs.model.query.meaning import matches
 from tagfs.model.query.parser import parse
 from tagfs.model.query.syntax import (
     EVERYTHING,
@@ -36,6 +37,7 @@ __all__ = [
     "TagGlob",
     "Text",
     "Untagged",
+    "matches",
     "parse",
     "quote_tag",
 ]

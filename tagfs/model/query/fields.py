@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tagfs.errors import QueryError
 from tagfs.model.entry import ID_LENGTH
-from tagfs.model.names import character_fault, fold, name_key
+from tagfs.model.names import MAX_HOME, MAX_NAME, character_fault, fold, name_key
 from tagfs.model.query.lexicon import FIELD_OPERATOR, FIELD_VALUE, TEXT_FIELDS, read_pattern, read_value
 from tagfs.model.query.quantities import read_count, read_period, read_size
 from tagfs.model.query.syntax import InTrash, Not, Number, Query, Text
@@ -60,6 +60,8 @@ def _text(field: str, value: Word) -> Text:
     fault = character_fault(value.text, _EXPECTED[field].split(",")[0].removeprefix("a "))
     if fault is not None:
         raise QueryError(fault[1], value.column(fault[0]), _EXPECTED[field])
+    if len(value.text) > (MAX_HOME if field == "home" else MAX_NAME):
+        raise QueryError(f"this is longer than any value of {field}:", value.column(0), _EXPECTED[field])
     glob = value.wildcard() is not None
     pattern = read_pattern(value) if glob else value.text
     pattern = name_key(pattern) if field in ("name", "home") else fold(pattern)
