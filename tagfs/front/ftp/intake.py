@@ -1,0 +1,171 @@
+"""From the bytes of a connection to commands: lines become exchanges, bodies find theirs. Layer: front."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from tagfs.errors import BadRequest
+from tagfs.front.ftp.body import Body
+from tagfs.front.ftp.exchange import Exchange
+from tagfs.front.ftp.verb import Verb
+from tagfs.wire.framing import Framing, Line, Negotiation, Piece, TooLong
+from tagfs.wire.tag_guard import long_line_looks_like_http, looks_like_http
+
+if TYPE_CHECKING:
+    from tagfs.front.ftp.session import Session
+
+CONTROLS = bytes([*range(9), *range(10, 32), 127])
+"""Bytes that no command line may hold; TAB counts as a space."""
+REFUSED = Verb("", run=lambda exchange: None)
+"""Stands for the verb of a line that has none."""
+
+
+class HttpSeen(Exception):
+    """A line looked like HTTP: nothing after it may run."""
+
+
+class Intake:
+    """The reading half of a session."""
+
+    __slots__ = ("_ended", "_framing", "_session", "_taker", "_verbs", "body", "held")
+
+    def __init__(self, session: Session, verbs: Mapping[bytes, Verb]) -> None:
+        self._session = session
+        self._verbs = verbs
+        self._framing = Framing()
+        self._taker: Exchange | None = None  # whose second line comes next
+        self._ended = False
+        self.body: Body | None = None
+        """The body that is coming in."""
+        self.held = 0
+        """Bytes of bodies that no verb has taken yet."""
+
+    def feed(self, data: bytes) -> None:
+        """Takes what the socket gave."""
+        self._framing.feed(data)
+
+    def end(self) -> None:
+        """The client has ended its stream."""
+        self._ended = True
+
+    def clear(self) -> None:
+        """Forgets what was fed and not yet read."""
+        self._framing.clear()
+        self._taker = None
+
+    def next(self) -> Exchange | None:
+        """The next command, or None where more bytes are needed. Raises :class:`HttpSeen`."""
+        while (event := self._framing.next()) is not None:
+            if type(event) is Line:
+                if self._taker is None:
+                    return self._command(event.text)
+                self._give_line(event.text)
+            elif type(event) is Piece:
+                self._give_piece(event.data)
+            elif type(event) is Negotiation:
+                self._session.put(event.answer)
+            else:
+                assert type(event) is TooLong
+                if self._taker is None:
+                    return self._too_long(event)
+                self._give_line(None)
+        return self._last_words() if self._ended else None
+
+    def _last_words(self) -> Exchange | None:
+        """What the end of the stream means for what was cut off by it."""
+        if self.body is not None:
+            self.body.cut()
+        if self._taker is not None:
+            self._give_line(None)
+        if self._framing.partial:
+            self._framing.clear()
+            return self._refuse(500, "the last line was not ended by a line feed, and was not run")
+        return None
+
+    def _give_line(self, text: bytes | None) -> None:
+        taker, self._taker = self._taker, None
+        assert taker is not None
+        taker.take_line(text)
+
+    def _give_piece(self, data: bytes) -> None:
+        body = self.body
+        assert body is not None
+        if not self._framing.missing:
+            self.body = None
+        self.held += len(data)
+        body.push(data)
+
+    def _released(self, size: int) -> None:
+        self.held -= size
+
+    def _command(self, line: bytes) -> Exchange:
+        # Every header has a colon; every request line a slash, or a colon in an absolute target.
+        if (b":" in line or b"/" in line) and looks_like_http(line):
+            raise HttpSeen
+        name, _, argument = line.lstrip(b" ").partition(b" ")
+        verb = self._verbs.get(name) or self._verbs.get(name.upper())
+        if verb is None:
+            return self._unknown(name)
+        body = None
+        if verb.body is not None:
+            try:
+                body = self._announced(verb.body(argument))
+            except BadRequest as error:
+                return self._unreadable(error)
+        if line.translate(None, CONTROLS) != line:
+            exchange = self._refuse(501, "a command line has no control characters", body)
+        else:
+            exchange = self._exchange(verb, argument, body)
+        if verb.takes_line:
+            self._taker = exchange
+        return exchange
+
+    def _exchange(self, verb: Verb, argument: bytes, body: Body | None) -> Exchange:
+        try:
+            return Exchange(self._session, verb, argument.decode(), body)
+        except UnicodeDecodeError as error:
+            if verb.any_bytes:
+                return Exchange(self._session, verb, argument.decode("utf-8", "surrogateescape"), body)
+            return self._refuse(501, f"column {error.start + 1}: the text is not UTF-8", body)
+
+    def _announced(self, size: int) -> Body:
+        body = Body(size, self._released)
+        if size:
+            self.body = body
+            self._framing.expect(size)
+        return body
+
+    def _refuse(self, code: int, text: str, body: Body | None = None) -> Exchange:
+        exchange = Exchange(self._session, REFUSED, "", body)
+        exchange.refusal = (code, text)
+        return exchange
+
+    def _unknown(self, name: bytes) -> Exchange:
+        if not name:
+            return self._refuse(500, "an empty line is no command; HELP lists them")
+        shown = name[:32].decode("ascii", "replace").replace("\ufffd", "?")
+        return self._refuse(500, f"unknown command {shown}; HELP lists the commands")
+
+    def _unreadable(self, error: BadRequest) -> Exchange:
+        """What follows could be content, and content must never run as commands: so nothing more is read."""
+        self.clear()
+        exchange = self._refuse(error.ftp, str(error))
+        exchange.last_words = "closing, since what follows could be content"
+        return exchange
+
+    def _too_long(self, event: TooLong) -> Exchange:
+        if long_line_looks_like_http(event.head, event.tail):
+            raise HttpSeen
+        name, _, argument = event.head.lstrip(b" ").partition(b" ")
+        verb = self._verbs.get(name.upper())
+        body = None
+        if verb is not None and verb.body is not None:
+            try:
+                body = self._announced(verb.body(argument))
+            except BadRequest as error:
+                return self._unreadable(error)
+        exchange = self._refuse(500, f"a line has at most {self._framing.limit} bytes", body)
+        if verb is not None and verb.takes_line:
+            self._taker = exchange
+        return exchange

@@ -1,0 +1,165 @@
+"""The tag port in Twisted: connections in, sessions out. Layer: front. The only file here that touches a transport."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, cast
+
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IOpenSSLContextFactory,
+    IPushProducer,
+    IReactorTime,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from tagfs.front.ftp.door import Door, Files, Limits
+from tagfs.front.ftp.session import Channel, Session
+from tagfs.front.ftp.verb import Verb
+from tagfs.node.interfaces import INode
+
+if TYPE_CHECKING:
+    from twisted.internet.tcp import Connection
+
+BUFFER_SIZE = 1 << 18
+"""Bytes read from a socket at once, and held for it before its producer is paused (measured best for bodies)."""
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class TagFtpProtocol(Protocol):
+    """One control connection."""
+
+    factory: TagFtpFactory
+    session: Session | None = None
+    _host = ""
+
+    def connectionMade(self) -> None:
+        """Tunes the socket, and greets, or refuses one session too many."""
+        transport = self.transport
+        assert transport is not None
+        peer, local = transport.getPeer(), transport.getHost()
+        self._host = getattr(peer, "host", "")
+        self._tune()
+        session = Session(self.factory.door, cast(Channel, transport), self._host, _place(peer), _place(local))
+        transport.registerProducer(self, True)  # type: ignore[attr-defined]
+        self.session = session
+        why = self.factory.admit(self._host)
+        if why:
+            session.refuse(why)
+        else:
+            session.connected()
+
+    def _tune(self) -> None:
+        transport = self.transport
+        if ITCPTransport.providedBy(transport):
+            cast("Connection", transport).setTcpNoDelay(True)
+        if hasattr(transport, "bufferSize"):
+            cast("Connection", transport).bufferSize = BUFFER_SIZE
+        get_handle = getattr(transport, "getHandle", None)
+        handle = get_handle() if get_handle is not None else None
+        if isinstance(handle, socket.socket):
+            # Clients send ABOR as urgent data; out of line, its last byte would be lost (RFC 959, page 35).
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Twisted: bytes came."""
+        assert self.session is not None
+        self.session.received(data)
+
+    def readConnectionLost(self) -> None:
+        """Twisted: the client has ended its stream."""
+        assert self.session is not None
+        self.session.input_ended()
+
+    def writeConnectionLost(self) -> None:
+        """Twisted: our side was closed; only ever done as a whole."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Twisted: the connection is gone."""
+        session, self.session = self.session, None
+        if session is not None:
+            self.factory.leave(self._host)
+            session.lost()
+
+    def pauseProducing(self) -> None:
+        """Twisted: the client does not keep up."""
+        if self.session is not None:
+            self.session.output_full()
+
+    def resumeProducing(self) -> None:
+        """Twisted: all that was written is with the kernel."""
+        if self.session is not None:
+            self.session.output_taken()
+
+    def stopProducing(self) -> None:
+        """Twisted: the connection is about to be lost; connectionLost follows."""
+
+
+def _place(address: object) -> str:
+    """An address for people."""
+    host, port = getattr(address, "host", None), getattr(address, "port", None)
+    if host is None:
+        return str(getattr(address, "name", address))
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class TagFtpFactory(Factory):
+    """The tag protocol, with FTP inside it, on one listener.
+
+    :param node: what all sessions ask.
+    :param clock: for time-outs and turns; the reactor, or a ``task.Clock`` in tests.
+    :param limits: bounds of sessions.
+    :param files: makes the FTP state of a session; without it there is the tag protocol alone.
+    :param tls: for ``AUTH TLS``.
+    :param verbs: another table of verbs, for tests.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        node: INode,
+        clock: IReactorTime,
+        *,
+        limits: Limits | None = None,
+        files: Callable[[Session], Files] | None = None,
+        tls: IOpenSSLContextFactory | None = None,
+        verbs: Mapping[bytes, Verb] | None = None,
+    ) -> None:
+        if verbs is None:
+            from tagfs.front.ftp.verbs import VERBS
+
+            verbs = VERBS
+        self.door = Door(node, clock, verbs, limits or Limits(), files, tls)
+        self._sessions: Counter[str] = Counter()
+        self._open = 0
+
+    def buildProtocol(self, addr: IAddress | None) -> TagFtpProtocol:  # type: ignore[override]
+        """Twisted: somebody connects."""
+        protocol = TagFtpProtocol()
+        protocol.factory = self
+        return protocol
+
+    def admit(self, host: str) -> str:
+        """Counts a session in; why it is refused, or an empty text. :meth:`leave` follows in either case."""
+        limits = self.door.limits
+        self._open += 1
+        self._sessions[host] += 1
+        if self._open > limits.sessions:
+            return f"there are {limits.sessions} sessions already, try again later"
+        if self._sessions[host] > limits.sessions_per_address:
+            return f"there are {limits.sessions_per_address} sessions from {host} already, try again later"
+        return ""
+
+    def leave(self, host: str) -> None:
+        """Counts a session out."""
+        self._open -= 1
+        self._sessions[host] -= 1
+        if not self._sessions[host]:
+            del self._sessions[host]

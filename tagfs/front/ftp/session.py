@@ -1,0 +1,392 @@
+"""One control connection: commands in, replies out, in order, with every queue bounded. Layer: front.
+
+A :class:`Session` is fed by the Twisted shell (``protocol.py``), gets its commands from the intake, and runs the verbs of
+its door's table, each as one :class:`~tagfs.front.ftp.exchange.Exchange`. What the author of a verb must know:
+
+- A verb is a :class:`~tagfs.front.ftp.verb.Verb` whose ``run`` is a coroutine function of one exchange. Everything it
+  needs is there: ``argument``, ``body``, ``node``, ``principal``, ``reply``, ``open``/``row``, ``send``, and ``session``.
+- Commands run one after the other in the order in which they came, and replies are in that order. Two exceptions: verbs
+  that ``overlap`` (ADD) run side by side and still answer in order; and once an exchange has called ``begin_transfer()``,
+  verbs with ``in_transfer`` (ABOR, STAT, NOOP) run and answer at once.
+- FTP keeps its state in :attr:`Session.files`, which the door's ``files`` makes on first use.
+- :meth:`Session.login` and :meth:`Session.logout` set who asks; without a login the node says who that is, command by command.
+- ABOR finds what it stops in :attr:`Session.transfer`, calls its ``cancel()`` and awaits its ``finished()``.
+- When the client is gone, exchanges are cancelled where they wait, but for verbs that say ``finishes``; replies go nowhere.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IOpenSSLContextFactory
+from twisted.logger import Logger
+
+from tagfs import __version__
+from tagfs.errors import TagfsError
+from tagfs.front.ftp.door import Door, Files
+from tagfs.front.ftp.exchange import Exchange
+from tagfs.front.ftp.intake import HttpSeen, Intake
+from tagfs.front.ftp.steps import begin
+from tagfs.front.ftp.watch import Watch
+from tagfs.model.principal import Principal, Role
+from tagfs.node.interfaces import INode
+
+
+class Channel(Protocol):
+    """The connection, as the session needs it: what Twisted's TCP and TLS transports do."""
+
+    def write(self, data: bytes) -> None: ...
+    def pauseProducing(self) -> None: ...
+    def resumeProducing(self) -> None: ...
+    def unregisterProducer(self) -> None: ...
+    def loseConnection(self) -> None: ...
+    def abortConnection(self) -> None: ...
+    def startTLS(self, context: IOpenSSLContextFactory) -> None: ...
+
+
+class Session:
+    """The machine of one control connection. ``host`` is the peer's address without port, ``peer`` and ``local`` name both
+    ends for people."""
+
+    log = Logger()
+
+    def __init__(self, door: Door, channel: Channel, host: str, peer: str, local: str) -> None:
+        self.door = door
+        self.node: INode = door.node
+        self.host = host
+        self.peer = peer
+        self.local = local
+        self.secure = False
+        """Whether the control connection is under TLS."""
+        self.transfer: Exchange | None = None
+        """The FTP transfer that is going on."""
+        self.tallies: dict[str, int] = {}
+        """How often what was done in this session; logged at its end."""
+        self._channel = channel
+        self._intake = Intake(self, door.verbs)
+        self._queue: deque[Exchange] = deque()  # read, not begun
+        self._running: deque[Exchange] = deque()  # begun, in order; it is the first one's turn to reply
+        self._beside: list[Exchange] = []  # running in the middle of the transfer
+        self._out: list[bytes] = []
+        self._user: Principal | None = None
+        self._files: Files | None = None
+        self._reading = True
+        self._input_ended = False
+        self._closing = False
+        self._pumping = False
+        self._turn: IDelayedCall | None = None  # when this session goes on after its slice
+        self._writable: list[Deferred[None]] = []
+        self._watch = Watch(self, door)
+
+    # What verbs use
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks: who logged in, else whom the node takes a session without login for."""
+        return self._user or self.node.anonymous()
+
+    @property
+    def logged_in(self) -> bool:
+        """Whether a user logged in by name."""
+        return self._user is not None
+
+    @property
+    def files(self) -> Files | None:
+        """The FTP state of this session; None where the door has no FTP."""
+        if self._files is None and self.door.files is not None:
+            self._files = self.door.files(self)
+        return self._files
+
+    def login(self, principal: Principal) -> None:
+        """From now on this principal asks."""
+        self._user = principal
+
+    def logout(self) -> None:
+        """The session is as at its start."""
+        self._user = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a command runs or waits to run."""
+        return bool(self._running or self._queue)
+
+    @property
+    def awaits_body(self) -> bool:
+        """Whether the client owes bytes of a content that it announced."""
+        return self._intake.body is not None and not self._choked()
+
+    def begin_transfer(self, exchange: Exchange) -> None:
+        """An exchange is an FTP transfer from now on."""
+        self.transfer = exchange
+        self._advance()
+
+    def start_tls(self, context: IOpenSSLContextFactory) -> None:
+        """The client's next bytes are TLS. What it sent in the clear behind the command is thrown away unread: somebody
+        between could have put it there."""
+        self._queue.clear()
+        self._intake.clear()
+        self.flush()
+        self._channel.startTLS(context)
+        self.secure = True
+
+    def tally(self, word: str, number: int = 1) -> None:
+        """Counts something done, for the line that is logged when the session ends."""
+        self.tallies[word] = self.tallies.get(word, 0) + number
+
+    def close(self) -> None:
+        """Ends the session once what was said is sent; runs nothing more, stops what waits."""
+        if self._closing:
+            return
+        self._stop()
+        self.flush()
+        self._channel.unregisterProducer()
+        self._channel.loseConnection()
+        self._watch.closing()
+
+    def abort(self, why: str) -> None:
+        """Ends the session at once, unsent replies and all."""
+        self.log.info("session {peer} cut off: {why}", peer=self.peer, why=why)
+        self._stop()
+        self._out.clear()
+        self._channel.abortConnection()
+
+    # What the shell calls
+
+    def connected(self) -> None:
+        """The connection is there: greets."""
+        self.put(f"220 {self.node.name} tagfs {__version__} ready; HELP lists the commands\r\n".encode())
+        self.flush()
+        self._watch.start()
+
+    def refuse(self, why: str) -> None:
+        """The connection is one too many: says so, and ends it."""
+        self.put(f"421 {why}\r\n".encode())
+        self.close()
+
+    def received(self, data: bytes) -> None:
+        """The client sent these bytes."""
+        if self._closing:
+            return
+        self._watch.touch()
+        self._intake.feed(data)
+        self.pump()
+
+    def input_ended(self) -> None:
+        """The client will send nothing more; it may still read (RFC 9293 section 3.6)."""
+        self._input_ended = True
+        self._intake.end()
+        for exchange in [*self._running, *self._queue]:
+            if exchange.verb.ends_with_input:
+                exchange.cancel()
+        self.pump()
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._stop()
+        self._watch.stop()
+        if self._files is not None:
+            self._files.close()
+        if self.tallies:
+            done = ", ".join(f"{word} {number}" for word, number in self.tallies.items())
+            self.log.info(
+                "session of {user} from {peer} ended: {done}", user=self.principal.name, peer=self.peer, done=done
+            )
+
+    def output_full(self) -> None:
+        """The client does not take what is sent as fast as it is made."""
+        self._watch.output_waits()
+
+    def output_taken(self) -> None:
+        """The client took all that was sent."""
+        self._watch.output_flows()
+        waiting, self._writable = self._writable, []
+        for deferred in waiting:
+            deferred.callback(None)
+        self.pump()
+
+    # What exchanges use
+
+    def put(self, data: bytes) -> None:
+        """Sends bytes, together with what else is said in this turn."""
+        self._out.append(data)
+        if not self._pumping:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hands what was said to the connection."""
+        if self._out:
+            data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+            self._out.clear()
+            self._channel.write(data)
+
+    async def until_read(self, exchange: Exchange) -> None:
+        """Returns when it is the exchange's turn and the client has taken enough of what was sent."""
+        self.flush()
+        while (self._watch.output_waiting or not exchange.in_turn) and not self._closing:
+            waiting: Deferred[None] = Deferred()
+            self._writable.append(waiting)
+            await waiting
+
+    # The machine
+
+    def pump(self) -> None:
+        """Reads and begins commands as far as the bounds allow, and says what they answered."""
+        if self._pumping or self._closing:
+            return
+        self._pumping = True
+        try:
+            self._read_commands()
+        except HttpSeen:
+            self._http_seen()
+        finally:
+            self._pumping = False
+        self.flush()
+        if not self._closing:
+            self._set_reading(not self._choked())
+            if self._input_ended and not (self._queue or self._running or self._beside or self._choked()):
+                self.close()
+
+    def _read_commands(self) -> None:
+        budget = self.door.limits.slice
+        while not self._choked():
+            exchange = self._intake.next()
+            if exchange is None:
+                return
+            self._queue.append(exchange)
+            self._advance()
+            budget -= 1
+            if not budget:
+                self._turn = self.door.clock.callLater(0, self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._turn = None
+        self.pump()
+
+    def _choked(self) -> bool:
+        """Whether no more may be read now."""
+        limits = self.door.limits
+        return (
+            self._closing
+            or self._turn is not None
+            or len(self._queue) >= limits.pipeline
+            or self._intake.held > limits.held
+            or self._watch.output_waiting
+        )
+
+    def _set_reading(self, reading: bool) -> None:
+        if reading is not self._reading and not self._input_ended:
+            self._reading = reading
+            if reading:
+                self._channel.resumeProducing()
+            else:
+                self._channel.pauseProducing()
+
+    def _advance(self) -> None:
+        """Begins what may begin."""
+        queue, running = self._queue, self._running
+        while queue:
+            exchange = queue[0]
+            if not running:
+                exchange.take_turn()
+                running.append(exchange)
+            elif exchange.verb.overlaps and running[-1].verb.overlaps:
+                if len(running) >= self.door.limits.overlap:
+                    return
+                running.append(exchange)
+            elif self.transfer is not None and exchange.verb.in_transfer:
+                exchange.take_turn()
+                self._beside.append(exchange)
+            else:
+                return
+            queue.popleft()
+            exchange.running = begin(self._perform(exchange))
+
+    async def _perform(self, exchange: Exchange) -> None:
+        """Runs one command to its last reply. Never raises."""
+        verb = exchange.verb
+        try:
+            if exchange.refusal is not None:
+                exchange.reply(*exchange.refusal)
+            else:
+                if verb.takes_line:
+                    await exchange.ask_line(331, "the next line is the password")
+                if verb.needs_login and self._user is None and self.node.anonymous().role is Role.NONE:
+                    exchange.reply(530, "log in first, with USER and PASS")
+                elif verb.ends_with_input and self._input_ended:
+                    exchange.reply(426, "the client has ended the control connection")
+                else:
+                    work = verb.run(exchange)
+                    if work is not None:
+                        await work
+        except TagfsError as error:
+            exchange.fail(error.ftp, str(error))
+        except CancelledError:
+            if not self._closing:
+                exchange.fail(426, "stopped")
+        except Exception:  # noqa: BLE001 - one command's bug must not take the session down
+            number = next(self.door.faults)
+            self.log.failure(
+                "internal error #{number} in {verb} from {peer}", number=number, verb=verb.name, peer=self.peer
+            )
+            exchange.fail(451, f"internal error (logged as #{number})")
+        self._finished(exchange)
+
+    def _finished(self, exchange: Exchange) -> None:
+        body = exchange.body
+        if body is not None and body.missing > self.door.limits.drop and exchange.last_words is None:
+            exchange.last_words = f"closing, since {body.missing} bytes of refused content are too many to drop"
+        exchange.end()
+        if self.transfer is exchange:
+            self.transfer = None
+        if self._closing:
+            return
+        if exchange in self._beside:
+            self._beside.remove(exchange)
+        self._pass_turn()
+        self._advance()
+        self._watch.touch()
+        if not self._pumping:
+            self.pump()
+
+    def _pass_turn(self) -> None:
+        """Takes leave of what is finished, and gives the turn to what comes next."""
+        running = self._running
+        while running and running[0].done:
+            exchange = running.popleft()
+            if exchange.last_words is not None:
+                if exchange.last_words:
+                    self.put(f"421 {exchange.last_words}\r\n".encode())
+                self.close()
+                return
+            if running:
+                running[0].take_turn()
+                waiting, self._writable = self._writable, []
+                for deferred in waiting:
+                    deferred.callback(None)
+
+    def _http_seen(self) -> None:
+        self.log.warn(
+            "session {peer} sent what looks like HTTP and was closed; a web page may have tried to reach this port",
+            peer=self.peer,
+        )
+        if not self._running:
+            self.put(b"421 this is no web server, closing\r\n")
+        self.close()
+
+    def _stop(self) -> None:
+        """Nothing more is begun; what waits is cancelled, but for changes that have all they need."""
+        self._closing = True
+        self._queue.clear()
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+        if self._intake.body is not None:
+            self._intake.body.cut()
+        waiting, self._writable = self._writable, []
+        for deferred in waiting:
+            deferred.callback(None)
+        for exchange in [*self._running, *self._beside]:
+            if not exchange.verb.finishes:
+                exchange.cancel()
