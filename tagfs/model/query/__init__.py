@@ -3,6 +3,7 @@
 from tagfs.model.query.lexicon import quote_tag
 from tagfs.model.query.meaning import matches
 from tagfs.model.query.parser import parse
+from tagfs.model.query.printer import to_text
 from tagfs.model.query.syntax import (
     EVERYTHING,
     And,
@@ -40,4 +41,5 @@ __all__ = [
     "matches",
     "parse",
     "quote_tag",
+    "to_text",
 ]

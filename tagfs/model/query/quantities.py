@@ -21,6 +21,7 @@ _PERIOD = re.compile(
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})?)?)?)?",
     re.ASCII,
 )
+_LONGEST_COUNT = 19
 _LONGEST_PERIOD = 40
 _EPOCH = date(1970, 1, 1).toordinal()
 _DAY = 86_400_000
@@ -45,7 +46,9 @@ def read_size(text: str) -> int | None:
 
 def read_count(text: str) -> int | None:
     """A plain number of things; None where it is none."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+    if not text.isascii() or not text.isdigit() or len(text) > _LONGEST_COUNT:
+        return None
+    return int(text) if int(text) <= GREATEST else None
 
 
 def write_size(size: int) -> str:
@@ -78,14 +81,24 @@ def read_period(text: str) -> tuple[int, int] | None:
     return start, _month_start(int(year) + int(month) // 12, int(month) % 12 + 1)
 
 
+def write_period(first: int, last: int) -> str:
+    """The shortest date or time, or range of two of one precision, whose period goes from the millisecond ``first`` to
+    ``last``, both from year 1 to 9999."""
+    for low, high in zip(_texts(first), _texts(last), strict=True):
+        begins, ends = read_period(low), read_period(high)
+        if begins and ends and (begins[0], ends[1]) == (first, last + 1):
+            return low if low == high else f"{low}..{high}"
+    raise AssertionError("the last form names any millisecond")
+
+
 def write_start(moment: int) -> str:
     """The shortest date or time whose period begins at ``moment``, a millisecond from year 1 to 9999."""
-    return next(text for text in _texts(moment) if (read_period(text) or (None,))[0] == moment)
+    return next(text for text in _texts(moment) if (period := read_period(text)) and period[0] == moment)
 
 
-def write_end(moment: int) -> str:
-    """The shortest date or time whose period has ``moment`` as its last millisecond."""
-    return next(text for text in _texts(moment) if (read_period(text) or (0, None))[1] == moment + 1)
+def write_last(moment: int) -> str:
+    """The shortest date or time whose period ends with ``moment``, a millisecond from year 1 to 9999."""
+    return next(text for text in _texts(moment) if (period := read_period(text)) and period[1] == moment + 1)
 
 
 def write_time(moment: int) -> str:
