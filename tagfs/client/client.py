@@ -1,0 +1,396 @@
+"""A session with one node over the tag protocol, blocking. Layer: client.
+
+One :class:`Client` belongs to one thread. It connects when it is made; after a :class:`~tagfs.client.errors.ConnectionLost`
+questions (FIND, COUNT, INFO, …) and ``ADD`` with a key are asked once more on a new connection, since a repeat changes nothing.
+Other changes are never repeated by themselves.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from tagfs.client import rows as reading
+from tagfs.client.address import DEFAULT_ADDRESS, Address
+from tagfs.client.channel import Channel, connect
+from tagfs.client.errors import Closing, ConnectionLost, ProtocolViolation, refusal
+from tagfs.client.pipeline import COMMANDS, Body, Command, outcome, pipelined, send
+from tagfs.client.replies import Head, Reply, Rows, read_head, read_reply, rest_of_reply
+from tagfs.client.text import check_query, options, quoted, word, words
+
+if TYPE_CHECKING:
+    import ssl
+    from types import TracebackType
+
+Made = TypeVar("Made")
+
+DEFAULT_TIMEOUT = 60.0
+"""Seconds in which something must move. A node answers a write within a few seconds even when peers are gone."""
+RESUMES = 3
+"""Times in a row that a download goes on after a broken connection without any byte having come."""
+
+
+class Client:
+    """A logged-in connection to one node. Use it in a ``with`` statement, or :meth:`close` it."""
+
+    def __init__(
+        self,
+        host: str = DEFAULT_ADDRESS.host,
+        port: int = DEFAULT_ADDRESS.port,
+        user: str | None = None,
+        password: str | Callable[[], str] | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Connects, reads the greeting and logs in where a ``user`` is given; ``password`` may be a function that asks for it.
+
+        ``timeout`` in seconds is for silence, not for a whole transfer. ``tls`` secures the connection before the login
+        (AUTH TLS, RFC 4217). Raises :class:`ConnectionFailed`, :class:`NotLoggedIn`, :class:`ProtocolViolation`.
+        """
+        self.address = Address(host, port)
+        self._user = user
+        self._password = password
+        self._timeout = timeout
+        self._tls = tls
+        self._streaming: Iterator[object] | None = None
+        self.greeting = ""
+        self._channel = self._connect()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Says QUIT and ends the connection; harmless when repeated."""
+        channel = self._channel
+        if channel.open and self._streaming is None:
+            channel.send(b"QUIT\r\n")
+            try:
+                channel.flush()
+            except ConnectionLost:
+                pass  # it is being closed anyway
+        channel.close()
+
+    def reconnect(self) -> None:
+        """A new connection in place of the old one, logged in again."""
+        self._channel.close()
+        self._streaming = None
+        self._channel = self._connect()
+
+    def _connect(self) -> Channel:
+        channel = connect(self.address, self._timeout)
+        try:
+            greeting = read_reply(channel)
+            self.greeting = greeting.text
+            if greeting.code >= 400:
+                raise refusal(greeting.code, greeting.text)
+            if self._tls is not None:
+                self._ask(channel, "AUTH TLS")
+                channel.start_tls(self._tls, self.address.host)
+            if self._user is not None:
+                self._log_in(channel, self._user)
+        except BaseException:
+            channel.close()
+            raise
+        return channel
+
+    def _log_in(self, channel: Channel, user: str) -> None:
+        reply = self._ask(channel, f"USER {user}")
+        if reply.code != 331:
+            return
+        given = self._password() if callable(self._password) else self._password
+        # A PASS line is taken as it is, to its end; what cannot stand in a line is refused by check_line.
+        self._ask(channel, f"PASS {given or ''}")
+
+    @staticmethod
+    def _ask(channel: Channel, line: str) -> Reply:
+        send(channel, Command(line))
+        reply = outcome(channel, Command(line))
+        if reply.code >= 400:
+            raise refusal(reply.code, reply.text)
+        return reply
+
+    # Any command.
+
+    def request(self, line: str, *, repeatable: bool = False) -> Reply:
+        """Sends one command line and returns its final reply. Raises a :class:`~tagfs.client.errors.Refused` for 400 and above.
+
+        ``repeatable`` says that doing it twice is as good as once: then it is asked again where the connection broke.
+        """
+        return self._again(lambda: self._ask(self._ready(), line), repeatable)
+
+    def pipelined(self, commands: Iterable[Command], window: int = COMMANDS) -> Iterator[tuple[Command, Reply]]:
+        """Sends many commands without waiting for each, and yields each with its final reply (also of 400 and above), in order.
+
+        At most ``window`` are in flight. Raises :class:`ConnectionLost`: what was not yielded may or may not have been
+        done. A generator left before its end costs the connection.
+        """
+        return self._tracked(pipelined(self._ready(), commands, window))
+
+    def dialogue(self, line: str) -> Iterator[str]:
+        """Sends a line and yields what comes back up to the final reply, line by line, as a terminal shows it."""
+        channel = self._ready()
+        send(channel, Command(line))
+        return self._tracked(_transcript(channel))
+
+    def answer_with_body(self, command: Command) -> Reply:
+        """Sends one command with a content and returns its final reply. Raises as :meth:`request`."""
+        channel = self._ready()
+        send(channel, command)
+        reply = outcome(channel, command)
+        if reply.code >= 400:
+            raise refusal(reply.code, reply.text)
+        return reply
+
+    # Questions.
+
+    def find(
+        self, query: str = "", *, limit: int | None = None, sort: str | None = None, after: str | None = None
+    ) -> Found:
+        """The entries that match, newest first, as a stream in bounded memory. ``sort`` is ``[-]name|size|added|modified``."""
+        return Found(self, f"FIND {check_query(query)}{options(limit=limit, sort=sort, after=after)}")
+
+    def count(self, query: str = "") -> int:
+        """How many entries match."""
+        return reading.leading_number(self.request(f"COUNT {check_query(query)}".rstrip(), repeatable=True).text)
+
+    def tags(
+        self, query: str = "", *, limit: int | None = None, prefix: str | None = None, sort: str | None = None
+    ) -> list[tuple[str, int]]:
+        """Tags of the entries that match, with counts; ``sort`` is ``count`` or ``name``."""
+        line = f"TAGS {check_query(query)}{options(limit=limit, prefix=prefix, sort=sort)}"
+        return [reading.tag_count(row) for row in self.request(line, repeatable=True).rows]
+
+    def info(self, entry_id: str) -> reading.Information:
+        """Everything known of one entry. Raises :class:`Missing`."""
+        return reading.information(self.request(f"INFO {word(entry_id)}", repeatable=True).rows)
+
+    def nodes(self) -> list[reading.NodeRow]:
+        """The cluster as this node sees it."""
+        return [reading.node_row(row) for row in self.request("NODES", repeatable=True).rows]
+
+    def saved(self) -> list[tuple[str, str]]:
+        """Saved searches: name and query."""
+        return [reading.saved_row(row) for row in self.request("SAVED", repeatable=True).rows]
+
+    # Contents.
+
+    def add(
+        self,
+        name: str,
+        content: bytes | Body,
+        *,
+        tags: Iterable[str] = (),
+        key: str | None = None,
+        modified: str | None = None,
+        folder: str | None = None,
+    ) -> reading.Stored:
+        """Stores a content. ``key`` (one is made up where none is given) keeps a repeat from storing twice.
+
+        ``modified`` is RFC 3339 in UTC; ``folder`` the home. Bytes are sent again on a new connection if the first one
+        breaks; a :class:`Body` is not, since its file was read.
+        """
+        key = key or secrets.token_hex(12)
+        command = add_command(name, content, tags=tags, key=key, modified=modified, folder=folder)
+        return self._again(lambda: self._stored(command), isinstance(content, bytes))
+
+    def _stored(self, command: Command) -> reading.Stored:
+        channel = self._ready()
+        send(channel, command)
+        return stored_or_raise(outcome(channel, command))
+
+    def get(self, entry_id: str, receive: Callable[[bytes], object]) -> int:
+        """Hands the content to ``receive`` piece by piece and returns its size in bytes. Raises :class:`Missing`.
+
+        Where the connection breaks, goes on at the byte where it was, on a new one.
+        """
+        done = 0
+        failures = 0
+        whole = -1
+
+        def announced(size: int) -> None:
+            nonlocal whole
+            if whole not in (-1, done + size):
+                self._channel.close()
+                raise ProtocolViolation(
+                    f"the server said that {whole} bytes would come, and now that {done + size} would"
+                )
+            whole = done + size
+
+        def take(piece: bytes) -> None:
+            nonlocal done, failures
+            failures = 0
+            receive(piece)
+            done += len(piece)
+
+        while True:
+            line = f"GET {word(entry_id)}" + (options(offset=done) if done else "")
+            try:
+                self.answer_with_body(Command(line, receive=take, announced=announced))
+            except ConnectionLost:
+                failures += 1
+                if failures > RESUMES:
+                    raise
+                self.reconnect()
+            else:
+                return done
+
+    # Changes.
+
+    def add_tags(self, query: str, tags: Iterable[str]) -> reading.Changed:
+        """Gives tags to all entries that match."""
+        return self._change(f"ADD-TAGS {check_query(query)} | {words(tags)}", repeatable=True)
+
+    def delete_tags(self, query: str, tags: Iterable[str]) -> reading.Changed:
+        """Takes tags from all entries that match."""
+        return self._change(f"DELETE-TAGS {check_query(query)} | {words(tags)}")
+
+    def delete(self, query: str) -> reading.Changed:
+        """Moves what matches to the trash."""
+        return self._change(f"DELETE {check_query(query)}")
+
+    def restore(self, query: str) -> reading.Changed:
+        """Takes what matches out of the trash."""
+        return self._change(f"RESTORE {check_query(query)}")
+
+    def purge(self, query: str) -> reading.Changed:
+        """Forgets what matches in the trash, for ever."""
+        return self._change(f"PURGE {check_query(query)}")
+
+    def rename_tag(self, old: str, new: str) -> reading.Changed:
+        """Renames a tag on every entry."""
+        return self._change(f"RENAME-TAG {word(old)} | {word(new)}")
+
+    def rename(self, entry_id: str, name: str) -> None:
+        """Gives one entry another name. Raises :class:`Missing`."""
+        self.request(f"RENAME {word(entry_id)} | {word(name)}", repeatable=True)
+
+    def save(self, name: str, query: str) -> None:
+        """Saves a search under a name."""
+        self.request(f"SAVE {word(name)} | {check_query(query)}", repeatable=True)
+
+    def unsave(self, name: str) -> None:
+        """Forgets a saved search. Raises :class:`Missing`."""
+        self.request(f"UNSAVE {word(name)}")
+
+    def _change(self, line: str, *, repeatable: bool = False) -> reading.Changed:
+        return reading.changed(self.request(line, repeatable=repeatable).text)
+
+    # The connection.
+
+    def _ready(self) -> Channel:
+        """The channel, with nothing left over of an earlier answer."""
+        if self._streaming is not None:
+            # Whoever left a stream in the middle gets a new connection: reading the rest might take for ever.
+            self.reconnect()
+        elif not self._channel.open:
+            self.reconnect()
+        return self._channel
+
+    def _tracked(self, stream: Iterator[Made]) -> Iterator[Made]:
+        """``stream``, remembering that answers are outstanding until it ends."""
+        self._streaming = stream
+        yield from stream
+        self._streaming = None
+
+    def _again(self, ask: Callable[[], Made], repeatable: bool) -> Made:
+        try:
+            return ask()
+        except ConnectionLost as error:
+            # 421 says that nothing was done, so that may always be repeated.
+            if not (repeatable or isinstance(error, Closing)):
+                raise
+            self.reconnect()
+            return ask()
+
+
+class Found:
+    """The answer to FIND: iterate it once for :class:`~tagfs.client.rows.FoundRow`; then the totals are known."""
+
+    def __init__(self, client: Client, line: str) -> None:
+        self._client = client
+        self._line = line
+        self.total = 0
+        """How many entries match in all; known when the rows were read."""
+        self.complete = False
+        """Whether the node had heard of everything (DESIGN section 7, freshness)."""
+        self.next: str | None = None
+        """Where the next page begins, if a limit ended this one."""
+
+    def __iter__(self) -> Iterator[reading.FoundRow]:
+        channel, head = self._client._again(self._begin, repeatable=True)
+        yield from self._client._tracked(self._rows(channel, head))
+
+    def _begin(self) -> tuple[Channel, Head]:
+        channel = self._client._ready()
+        send(channel, Command(self._line))
+        head = read_head(channel)
+        if head.code >= 400:
+            reply = rest_of_reply(channel, head)
+            raise refusal(reply.code, reply.text)
+        return channel, head
+
+    def _rows(self, channel: Channel, head: Head) -> Iterator[reading.FoundRow]:
+        lines = Rows(channel, head)
+        for row in lines:
+            yield reading.found_row(row)
+        self._finish(lines.last)
+
+    def _finish(self, last: str) -> None:
+        said = reading.pairs(last)
+        if not said.get("total", "").isdigit():
+            raise ProtocolViolation(f"the server ended a list with {last[:80]!r}; the list may be cut off")
+        self.total = int(said["total"])
+        self.complete = said.get("complete") == "yes"
+        self.next = said.get("next")
+
+
+def add_command(
+    name: str,
+    content: bytes | Body,
+    *,
+    tags: Iterable[str] = (),
+    key: str | None = None,
+    modified: str | None = None,
+    folder: str | None = None,
+    token: object = None,
+) -> Command:
+    """The ADD command of a content, for :meth:`Client.pipelined`."""
+    size = len(content) if isinstance(content, bytes) else content.size
+    line = f"ADD {size} {words([name, *tags])}{options(key=key, modified=modified, folder=folder)}"
+    return Command(line, content, token=token)
+
+
+def stored_or_raise(reply: Reply) -> reading.Stored:
+    """What an ADD's final reply says was stored. Raises a :class:`~tagfs.client.errors.Refused` where nothing was."""
+    stored = reading.stored(reply.code, reply.text)
+    if stored is not None and reply.code in (250, 451):
+        return stored
+    if reply.code >= 400:
+        raise refusal(reply.code, reply.text)
+    raise ProtocolViolation(f"the server answered ADD with {reply.code} {reply.text[:80]!r}")
+
+
+def literal(tag: str) -> str:
+    """A query for exactly this tag, whatever characters it has."""
+    return quoted(tag)
+
+
+def _transcript(channel: Channel) -> Iterator[str]:
+    while True:
+        head = read_head(channel)
+        mark: Literal["-", " "] = "-" if head.more else " "
+        yield f"{head.code}{mark}{head.text}"
+        if head.more:
+            lines = Rows(channel, head)
+            yield from (" " + row for row in lines)
+            yield f"{head.code} {lines.last}"
+        if head.code >= 200:
+            if head.code == 421:
+                channel.close()
+            return
