@@ -10,7 +10,7 @@ too, until the store is opened again; reads go on), :class:`~tagfs.errors.Corrup
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from zope.interface import Attribute, Interface
@@ -174,6 +174,18 @@ class ICatalog(Interface):
 
     def expiring(trashed_before_ms: int, limit: int) -> Sequence[str]:
         """Ids of entries in the trash since before that time, in any order."""
+
+    def note_holders(node: str, ids: Sequence[str], held: bool) -> None:
+        """Notes whether a node has a durable copy of the contents of these entries: what ``node:`` and ``copies:`` ask for.
+
+        Where nothing was noted, this node has it and others do not. Kept until the entry is gone or the catalog closed.
+        """
+
+    def note_alive(nodes: Collection[str]) -> None:
+        """From now on ``copies:`` counts the copies on these nodes; at first that is this node alone."""
+
+    def holders(id: str) -> Sequence[str]:
+        """The nodes noted to have a copy of an entry's content, alive or not, in order; none for an unknown entry."""
 
     def statistics() -> Mapping[str, int]:
         """``entries`` outside the trash, ``trash``, ``tags`` in use, ``bytes``: the sum of the sizes of live entries."""

@@ -1,0 +1,340 @@
+"""The catalog in memory, the reference: every answer by a naive scan, nothing durable. Layer: storage.
+
+It says by example what the docstrings of :class:`~tagfs.storage.interfaces.ICatalog` mean; the contract suite holds the others to the
+same answers. Good for tests and simulations of some thousands of records.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+import msgpack
+from zope.interface import implementer
+
+from tagfs.model.entry import KIND, Entry, compact, digests, entry, home_of, is_gone, is_whole
+from tagfs.model.names import name_key
+from tagfs.model.order import Cursor, Scope, Sort
+from tagfs.model.query import Query
+from tagfs.model.query.meaning import in_scope, matches
+from tagfs.model.record import Record, Ref, encode, merge
+from tagfs.storage.interfaces import MAX_BATCH, MAX_PAGE, Changes, Facets, ICatalog, ISelection, Page
+from tagfs.storage.leaves import LEAVES, NOTHING, place, record_hash, xor
+from tagfs.storage.vectors import Received, origin
+
+
+def open_catalog(url: str, node: str) -> MemoryCatalog:
+    """A new, empty catalog; ``url`` (``memory:``) says nothing more."""
+    return MemoryCatalog(node)
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since 1970 in UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def sort_value(found: Entry, key: str) -> int | str:
+    """What an entry is ordered by."""
+    if key == "name":
+        return name_key(found.name)
+    if key == "size":
+        return found.content.size
+    return found.added if key == "added" else found.content.modified
+
+
+@implementer(ICatalog)
+class MemoryCatalog:
+    """Records in a dictionary. ``now_ms`` is the wall clock, for the times at which contents lose their last reference."""
+
+    def __init__(self, node: str, now_ms: Callable[[], int] = wall_clock_ms) -> None:
+        self.node = node
+        self.epoch = secrets.token_hex(6)
+        self.greatest_stamp = 0
+        self._now_ms = now_ms
+        self._lock = threading.RLock()
+        self._records: dict[Ref, Record] = {}
+        self._entries: dict[str, Entry] = {}
+        self._references: Counter[bytes] = Counter()
+        self._orphans: dict[bytes, int] = {}
+        self._held: dict[str, dict[str, bool]] = {node: {}}
+        self._alive = frozenset((node,))
+        self._received: dict[str, Received] = {}
+        self._numbers: dict[str, dict[Ref, int]] = {}
+
+    def get(self, refs: Sequence[Ref]) -> Sequence[Record | None]:
+        assert len(refs) <= MAX_PAGE
+        with self._lock:
+            return [self._records.get(ref) for ref in refs]
+
+    def merge(
+        self,
+        changes: Sequence[Record],
+        origins: Mapping[Ref, Mapping[str, int]] | None = None,
+        covered: Mapping[str, int] | None = None,
+    ) -> Sequence[Record]:
+        assert len(changes) <= MAX_BATCH
+        with self._lock:
+            for change in changes:
+                place(change.ref)  # refuses a malformed key before anything changed
+            touched = dict.fromkeys(change.ref for change in changes)
+            before = {ref: self._records.get(ref) for ref in touched}
+            for change in changes:
+                self._merge_one(change)
+            changed = [ref for ref in touched if self._records[ref] != before[ref]]
+            if origins is None:
+                self._number(changed)
+            else:
+                self._note_origins(origins, covered or {})
+            return [self._records[change.ref] for change in changes]
+
+    def _merge_one(self, change: Record) -> None:
+        old = self._records.get(change.ref)
+        new = change if old is None else merge(old, change)
+        if new.kind == KIND:
+            new = compact(new)
+            self._count_references(digests(old) if old else set(), digests(new))
+            if is_whole(new):
+                self._entries[new.key] = entry(new)
+            elif self._entries.pop(new.key, None):
+                for noted in self._held.values():
+                    noted.pop(new.key, None)
+        self._records[change.ref] = new
+        own = (field.stamp.time for field in change.fields.values() if field.stamp.node == self.node)
+        self.greatest_stamp = max(self.greatest_stamp, *own, 0)
+
+    def _count_references(self, before: set[bytes], after: set[bytes]) -> None:
+        self._references.update(after - before)
+        self._references.subtract(before - after)
+        for digest in after:
+            self._orphans.pop(digest, None)
+        for digest in before - after:
+            if not self._references[digest]:
+                self._orphans[digest] = self._now_ms()
+
+    def _number(self, changed: Iterable[Ref]) -> None:
+        name = origin(self.node, self.epoch)
+        received = self._received.setdefault(name, Received())
+        for number, ref in enumerate(changed, received.upto + 1):
+            self._numbers.setdefault(name, {})[ref] = number
+            received = received.cover(number)
+        self._received[name] = received
+
+    def _note_origins(self, origins: Mapping[Ref, Mapping[str, int]], covered: Mapping[str, int]) -> None:
+        own = origin(self.node, self.epoch)
+        foreseen = max([covered.get(own, 0), *(numbers.get(own, 0) for numbers in origins.values())])
+        if foreseen > self._received.get(own, Received()).upto:
+            self.renew_epoch()
+        for ref, numbers in origins.items():
+            for name, number in numbers.items():
+                known = self._numbers.setdefault(name, {})
+                known[ref] = max(number, known.get(ref, 0))
+                self._received[name] = self._received.get(name, Received()).add([number])
+        for name, number in covered.items():
+            self._received[name] = self._received.get(name, Received()).cover(number)
+
+    def records(self, kind: str, after: str, limit: int) -> Sequence[Record]:
+        with self._lock:
+            keys = sorted(ref.key for ref in self._records if ref.kind == kind and ref.key > after)
+            return [self._records[Ref(kind, key)] for key in keys[:limit]]
+
+    def select(self, query: Query, scope: Scope = Scope.LIVE) -> ISelection:
+        with self._lock:
+            return MemorySelection(self, [found.id for found in self._matching(query, scope)])
+
+    def _matching(self, query: Query, scope: Scope) -> list[Entry]:
+        return [found for found in self._entries.values() if in_scope(found, scope) and self._matches(query, found)]
+
+    def _matches(self, query: Query, found: Entry) -> bool:
+        nodes = self.holders(found.id)
+        return matches(query, found, copies=len(self._alive.intersection(nodes)), nodes=nodes)
+
+    def entries(self, ids: Iterable[str]) -> list[Entry]:
+        """Those of the entries that are still here, as they are now."""
+        with self._lock:
+            return [self._entries[identifier] for identifier in ids if identifier in self._entries]
+
+    def count(self, query: Query, scope: Scope = Scope.LIVE) -> int:
+        with self._lock:
+            return len(self._matching(query, scope))
+
+    def is_quick(self, query: Query) -> bool:
+        return False
+
+    def facets(
+        self, query: Query, limit: int, prefix: str = "", by_name: bool = False, scope: Scope = Scope.LIVE
+    ) -> Facets:
+        with self._lock:
+            counts = Counter(
+                tag for found in self._matching(query, scope) for tag in found.tags if tag.startswith(prefix)
+            )
+        ranked = sorted(counts.items(), key=lambda item: item[0] if by_name else (-item[1], item[0]))
+        return Facets(len(ranked), ranked[:limit])
+
+    def named(self, name: str, home: str | None = None) -> Sequence[Entry]:
+        with self._lock:
+            found = [
+                each
+                for each in self._entries.values()
+                if name_key(each.name) == name_key(name)
+                and each.trashed is None
+                and (home is None or name_key(home_of(each)) == name_key(home))
+            ]
+        return sorted(found, key=lambda each: (each.added, each.id))[:MAX_PAGE]
+
+    def vector(self) -> Mapping[str, int]:
+        with self._lock:
+            return {name: received.upto for name, received in self._received.items() if received.upto}
+
+    def changes(self, vector: Mapping[str, int], limit: int) -> Changes:
+        with self._lock:
+            here = self.vector()
+            asked_on = {name: max(number, here.get(name, 0)) for name, number in vector.items()}
+            found: dict[Ref, dict[str, int]] = {}
+            covered = {}
+            for name in sorted(here):
+                asked_on[name] = self._take(name, vector.get(name, 0), here[name], limit, found)
+                if asked_on[name] >= here[name]:
+                    covered[name] = here[name]
+            more = any(asked_on[name] < here[name] for name in here)
+            return Changes([self._records[ref] for ref in found], asked_on, more, found, covered)
+
+    def _take(self, name: str, after: int, upto: int, limit: int, found: dict[Ref, dict[str, int]]) -> int:
+        """Puts the records of one origin into ``found`` while there is room; returns the number reached."""
+        news = sorted((number, ref) for ref, number in self._numbers[name].items() if after < number <= upto)
+        for number, ref in news:
+            if ref not in found and len(found) >= limit:
+                return after
+            found[ref] = {each: numbers[ref] for each, numbers in self._numbers.items() if ref in numbers}
+            after = number
+        return max(after, upto)
+
+    def renew_epoch(self) -> str:
+        with self._lock:
+            self.epoch = secrets.token_hex(6)
+            return self.epoch
+
+    def drop(self, refs: Sequence[Ref]) -> int:
+        with self._lock:
+            gone = [ref for ref in dict.fromkeys(refs) if ref in self._records and is_gone(self._records[ref])]
+            for ref in gone:
+                del self._records[ref]
+                for numbers in self._numbers.values():
+                    numbers.pop(ref, None)
+            return len(gone)
+
+    def leaves(self, partition: int) -> bytes:
+        with self._lock:
+            made = [NOTHING] * LEAVES
+            for ref, record in self._records.items():
+                at, leaf = place(ref)
+                if at == partition:
+                    made[leaf] = xor(made[leaf], record_hash(encode(record)))
+            return b"".join(made)
+
+    def in_leaves(self, partition: int, leaves: Sequence[int]) -> Mapping[Ref, bytes]:
+        with self._lock:
+            wanted = {(partition, leaf) for leaf in leaves}
+            return {ref: record_hash(encode(record)) for ref, record in self._records.items() if place(ref) in wanted}
+
+    def unreferenced(self, digests: Sequence[bytes]) -> Sequence[bytes]:
+        with self._lock:
+            return [digest for digest in digests if not self._references[digest]]
+
+    def orphans(self, before_ms: int, limit: int) -> Sequence[bytes]:
+        with self._lock:
+            return [digest for digest, since in self._orphans.items() if since < before_ms][:limit]
+
+    def note_orphans(self, digests: Sequence[bytes], now_ms: int) -> None:
+        with self._lock:
+            for digest in self.unreferenced(digests):
+                self._orphans.setdefault(digest, now_ms)
+
+    def forget_orphans(self, digests: Sequence[bytes]) -> None:
+        with self._lock:
+            for digest in digests:
+                self._orphans.pop(digest, None)
+
+    def expiring(self, trashed_before_ms: int, limit: int) -> Sequence[str]:
+        with self._lock:
+            trash = (found for found in self._entries.values() if found.trashed is not None)
+            return [found.id for found in trash if (found.trashed or 0) < trashed_before_ms][:limit]
+
+    def note_holders(self, node: str, ids: Sequence[str], held: bool) -> None:
+        with self._lock:
+            self._held.setdefault(node, {}).update((each, held) for each in ids if each in self._entries)
+
+    def note_alive(self, nodes: Collection[str]) -> None:
+        with self._lock:
+            self._alive = frozenset(nodes)
+
+    def holders(self, id: str) -> Sequence[str]:
+        with self._lock:
+            if id not in self._entries:
+                return []
+            return sorted(node for node, noted in self._held.items() if noted.get(id, node == self.node))
+
+    def statistics(self) -> Mapping[str, int]:
+        with self._lock:
+            live = [found for found in self._entries.values() if found.trashed is None]
+            return {
+                "entries": len(live),
+                "trash": len(self._entries) - len(live),
+                "tags": len({tag for found in live for tag in found.tags}),
+                "bytes": sum(found.content.size for found in live),
+            }
+
+    def checkpoint(self) -> None:
+        pass
+
+    def copy_to(self, directory: str) -> None:
+        """Writes all records, encoded, to the file ``records`` there."""
+        with self._lock:
+            encoded = [encode(record) for record in self._records.values()]
+        with open(os.path.join(directory, "records"), "wb") as file:
+            file.writelines(msgpack.packb(data) for data in encoded)
+
+    def close(self) -> None:
+        pass
+
+
+@implementer(ISelection)
+class MemorySelection:
+    """The ids that matched."""
+
+    def __init__(self, catalog: MemoryCatalog, ids: Sequence[str]) -> None:
+        self._catalog = catalog
+        self._ids = ids
+        self.total = len(ids)
+
+    def page(self, sort: Sort, after: Cursor | None, limit: int) -> Page:
+        assert 1 <= limit <= MAX_PAGE
+        ordered = self._ordered(sort)
+        if after is not None:
+            ordered = [found for found in ordered if _is_behind(found, sort, after)]
+        shown = ordered[:limit]
+        last = shown[-1] if len(ordered) > limit else None
+        return Page(shown, None if last is None else Cursor(sort_value(last, sort.key), last.id))
+
+    def pages(self, sort: Sort, limit: int) -> Iterator[Sequence[Entry]]:
+        ordered = self._ordered(sort)
+        for start in range(0, len(ordered), limit):
+            yield self._catalog.entries(found.id for found in ordered[start : start + limit])
+
+    def ids(self, limit: int) -> Iterator[Sequence[str]]:
+        for start in range(0, len(self._ids), limit):
+            yield self._ids[start : start + limit]
+
+    def _ordered(self, sort: Sort) -> list[Entry]:
+        found = self._catalog.entries(self._ids)
+        found.sort(key=lambda each: (sort_value(each, sort.key), each.id), reverse=sort.descending)
+        return found
+
+
+def _is_behind(found: Entry, sort: Sort, after: Cursor) -> bool:
+    here = (sort_value(found, sort.key), found.id)
+    there = (after.value, after.id)
+    return here < there if sort.descending else here > there
