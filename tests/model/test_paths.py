@@ -24,10 +24,12 @@ from tagfs.model.paths import (
     UntaggedView,
     VirtualPath,
     below,
+    both,
     child_folder,
     denoted,
     folder,
     holds,
+    home_given,
     home_of,
     is_exactly,
     lookalike,
@@ -35,8 +37,9 @@ from tagfs.model.paths import (
     selection,
     shown_names,
     suffixed,
+    tags_given,
 )
-from tagfs.model.query import And, Not, Tag, Text, Untagged
+from tagfs.model.query import EVERYTHING, And, Not, Tag, Text, Untagged
 
 
 def an_entry(name: str, tail: str = "0", tags: tuple[str, ...] = (), home: str | None = None) -> Entry:
@@ -296,3 +299,20 @@ def test_many_entries_of_one_name_take_bounded_memory() -> None:
     named = list(stream.feed([an_entry("x", f"{number:08}") for number in range(5000)], ()))
     assert len({name for name, _ in named}) == 5000
     assert len(named[0][0]) < len(named[-1][0])
+
+
+def test_storing_somewhere_gives_tags_and_a_home() -> None:
+    """The path says both; in the tree, a folder whose name can be no tag is a folder only."""
+    assert tags_given(TagFolder(("b", "A"))) == ("b", "A")
+    assert home_given(TagFolder(("b", "A"))) == "b/A"
+    assert tags_given(Tree("a/-x/@y/b")) == ("a", "b")
+    assert home_given(Tree("a/-x")) == "a/-x"
+    assert tags_given(Tree("")) == tags_given(Root()) == ()
+    assert home_given(Root()) == home_given(UntaggedView()) == ""
+
+
+def test_queries_are_joined_flat() -> None:
+    """No And holds another, and what matches everything adds nothing."""
+    assert both(Tag("a"), EVERYTHING) == Tag("a")
+    assert both(EVERYTHING, EVERYTHING) == EVERYTHING
+    assert both(And((Tag("a"), Tag("b"))), Tag("c")) == And((Tag("a"), Tag("b"), Tag("c")))

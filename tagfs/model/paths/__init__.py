@@ -20,7 +20,7 @@ from tagfs.model.paths.place import (
     folder,
     is_view,
 )
-from tagfs.model.paths.selection import RECENT, below, holds, is_exactly, selection
+from tagfs.model.paths.selection import RECENT, below, both, holds, home_given, is_exactly, selection, tags_given
 from tagfs.model.paths.shown import NameStream, denoted, lookalike, shown_names, suffixed
 from tagfs.model.paths.virtual import TOP, VirtualPath
 
@@ -41,10 +41,12 @@ __all__ = [
     "UntaggedView",
     "VirtualPath",
     "below",
+    "both",
     "child_folder",
     "denoted",
     "folder",
     "holds",
+    "home_given",
     "home_of",
     "is_exactly",
     "is_view",
@@ -53,4 +55,5 @@ __all__ = [
     "selection",
     "shown_names",
     "suffixed",
+    "tags_given",
 ]

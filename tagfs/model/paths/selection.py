@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tagfs.model.entry import Entry, home_of
-from tagfs.model.names import fold, name_key
+from tagfs.model.names import fold, name_key, tag_fault
 from tagfs.model.order import Scope
 from tagfs.model.paths.place import (
     Place,
@@ -81,3 +81,28 @@ def holds(place: Root | TagFolder | Tree | UntaggedView, entry: Entry) -> bool:
     if isinstance(place, TagFolder):
         return place.folded.issubset(map(fold, entry.tags))
     return is_exactly(place, entry)
+
+
+def tags_given(place: Root | TagFolder | Tree | UntaggedView) -> tuple[str, ...]:
+    """The tags that an entry gets by being stored at this place; in the tree, the parts of the home that can be tags."""
+    if isinstance(place, TagFolder):
+        return place.tags
+    if isinstance(place, Tree):
+        return tuple(part for part in place.home.split("/") if tag_fault(part) is None)
+    return ()
+
+
+def home_given(place: Root | TagFolder | Tree | UntaggedView) -> str:
+    """The home that an entry gets by being stored at this place."""
+    if isinstance(place, TagFolder):
+        return "/".join(place.tags)
+    return place.home if isinstance(place, Tree) else ""
+
+
+def both(left: Query, right: Query) -> Query:
+    """Entries that match both queries."""
+    items = tuple(item for query in (left, right) for item in (query.items if isinstance(query, And) else (query,)))
+    items = tuple(item for item in items if item != EVERYTHING)
+    if not items:
+        return EVERYTHING
+    return items[0] if len(items) == 1 else And(items)
