@@ -1,0 +1,59 @@
+"""The command: ``python -m benchmarks [SUITE…] [--entries N] [--json FILE]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from attrs import evolve
+
+from benchmarks import ingest, queries, resources
+from benchmarks.measuring import Report, figure
+from benchmarks.node import fill
+
+SUITES: dict[str, tuple[str, Callable[[Report, Path, int], None] | None]] = {
+    "queries": ("counts, first pages and facets, beside PostgreSQL and Redis", queries.run),
+    "resources": ("start, memory, streams, responsiveness", resources.run),
+    "ingest": ("durable writes per second", None),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs suites; exit code 1 where a goal is missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    listed = "; ".join(f"{name}: {what}" for name, (what, _) in SUITES.items())
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"all by default. {listed}")
+    parser.add_argument("--entries", type=int, default=1_000_000, help="size of the data set")
+    parser.add_argument("--data", type=Path, help="keep the data set in this directory, and use it again")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    options = parser.parse_args(arguments)
+    unknown = set(options.suites) - set(SUITES)
+    if unknown:
+        parser.error(f"there is no suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
+    chosen = options.suites or list(SUITES)
+    report = Report()
+    with tempfile.TemporaryDirectory(prefix="tagfs-bench-") as temporary:
+        data = options.data or Path(temporary, "data")
+        if any(SUITES[name][1] for name in chosen) and not data.exists():
+            took = fill(data, options.entries)
+            report.head("The data set")
+            row = figure("merge into the catalog, batches of 2,000", "tagfs", "/s", [options.entries / took])
+            report.add(evolve(row, samples=options.entries))
+        for name in chosen:
+            suite = SUITES[name][1]
+            if suite is None:
+                ingest.run(report)
+            else:
+                suite(report, data, options.entries)
+    if options.json:
+        report.save(options.json)
+    for row in report.missed:
+        print(f"missed: {row.what} ({row.on}): {row.goal}", file=sys.stderr)
+    return 1 if report.missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Long fault campaigns: separate commands, with a short share in CI. Each must catch bugs seeded on purpose."""

@@ -1,0 +1,99 @@
+"""A node as a process of its own, for campaigns and tests: started, asked where it listens, killed, started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+START_LIMIT_S = 60.0
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class NodeProcess:
+    """One ``twistd -n tagfs`` on free ports of the loopback interface, with its data in ``data``.
+
+    ``program`` replaces ``twistd`` for nodes with a seeded bug. What the node prints goes to ``log``.
+    """
+
+    def __init__(self, data: Path, options: Sequence[str] = (), program: Sequence[str] = ()) -> None:
+        self.data = data
+        self.log = data.with_name(data.name + ".log")
+        self._command = [
+            *(program or (sys.executable, "-m", "twisted.scripts.twistd")),
+            *("-n", "--pidfile=", "tagfs", "--data", str(data)),
+            *("--ftp", "tcp:0:interface=127.0.0.1", "--web", "tcp:0:interface=127.0.0.1"),
+            *("--node", "tcp:0:interface=127.0.0.1", *options),
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.facts: dict[str, object] = {}
+
+    def start(self) -> None:
+        """Starts it and waits until ``run.json`` says that it listens."""
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, cwd=self.data.parent, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        run = self.data / "run.json"
+        deadline = time.monotonic() + START_LIMIT_S
+        while time.monotonic() < deadline:
+            try:
+                facts = json.loads(run.read_text())
+            except (FileNotFoundError, json.JSONDecodeError):
+                facts = {}
+            if facts.get("pid") == self._process.pid:
+                self.facts = facts
+                return
+            if self._process.poll() is not None:
+                raise AssertionError(f"the node ended with {self._process.returncode}:\n{self._tail()}")
+            time.sleep(0.01)
+        raise AssertionError(f"the node does not listen after {START_LIMIT_S} s:\n{self._tail()}")
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the tag protocol."""
+        host, _, port = str(self.facts["ftp"]).rpartition(":")
+        return host, int(port)
+
+    def connect(self, timeout_s: float = 30.0) -> socket.socket:
+        """A connection to the tag protocol, its greeting not yet read."""
+        return socket.create_connection(self.address, timeout_s)
+
+    def kill(self) -> None:
+        """SIGKILL, and waits for the end."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self, limit_s: float = 20.0) -> int:
+        """SIGTERM; the exit code. One that does not stop in time is killed, and that is an error."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return 0 if process is None else int(process.returncode)
+        process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"the node did not stop within {limit_s} s:\n{self._tail()}") from None
+
+    def resident_bytes(self) -> int:
+        """Resident memory of the process now."""
+        fields = Path(f"/proc/{self.pid}/statm").read_text().split()
+        return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def _tail(self) -> str:
+        return self.log.read_text(errors="replace")[-4000:]

@@ -1,0 +1,199 @@
+"""Group commit: what queues up together becomes durable together, in order, and fails alone where it can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from tagfs.errors import BadRequest, StorageFull, Unavailable
+from tagfs.model.entry import change
+from tagfs.model.record import Record, Ref
+from tagfs.model.stamp import Stamp
+from tagfs.node import offload
+from tagfs.node.offload import Done, GroupCommit, Inline
+from tagfs.storage.interfaces import MAX_BATCH
+from tagfs.storage.memory import MemoryCatalog
+from tagfs.storage.memory_blobs import MemoryBlobs
+
+
+class ByHand:
+    """An offload whose calls run when the test says so."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+    def run(self, call: Callable[[], Any]) -> Deferred[Any]:
+        answer: Deferred[Any] = Deferred()
+        self.calls.append((call, answer))
+        return answer
+
+    def step(self) -> None:
+        """Runs the oldest call that waits."""
+        call, answer = self.calls.pop(0)
+        Inline().run(call).chainDeferred(answer)
+
+    def stop(self) -> None:
+        assert not self.calls
+
+
+class Counting(MemoryCatalog):
+    """A catalog that remembers the sizes of its merges, and fails when told to."""
+
+    def __init__(self) -> None:
+        super().__init__("n")
+        self.merges: list[int] = []
+        self.failure: Exception | None = None
+
+    def merge(self, changes: Sequence[Record], *more: Any, **named: Any) -> Sequence[Record]:
+        if self.failure is not None:
+            raise self.failure
+        self.merges.append(len(changes))
+        return super().merge(changes, *more, **named)
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.threads = ByHand()
+        self.catalog = Counting()
+        self.blobs = MemoryBlobs()
+        self.commit = GroupCommit(self.threads, self.catalog, self.blobs)
+
+    def write(self, key: str, content: bytes | None = None, amount: int = 1) -> tuple[list[Done], list[Any]]:
+        """Begins a write of ``amount`` records; what it gave, and what went wrong."""
+        done: list[Done] = []
+        failed: list[Any] = []
+        made = [change(f"{key}{number}", Stamp(1, "n"), name=key) for number in range(amount)]
+        self.commit.write(content, (), lambda _blob, _present: made).addCallbacks(done.append, failed.append)
+        return done, failed
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_writes_that_queue_up_are_one_group(scene: Scene) -> None:
+    """The first goes at once, all others wait for it and then go together."""
+    outcomes = [scene.write(key, b"x") for key in "abcde"]
+    scene.threads.step()
+    assert [len(done) for done, _ in outcomes] == [1, 0, 0, 0, 0]
+    scene.threads.step()
+    assert [len(done) for done, _ in outcomes] == [1, 1, 1, 1, 1]
+    assert scene.catalog.merges == [1, 4]
+    assert [done[0].states[0].value("name") for done, _ in outcomes] == list("abcde")
+    scene.threads.stop()
+
+
+def test_nothing_is_answered_before_it_is_durable(scene: Scene) -> None:
+    """As long as the commit runs, nobody hears of success."""
+    done, _ = scene.write("a", b"x")
+    assert done == []
+    assert scene.catalog.merges == []
+    scene.threads.step()
+    assert len(done) == 1
+
+
+def test_contents_are_pinned_only_until_their_records_are_there(scene: Scene) -> None:
+    """After the commit a content can be dropped; a failed commit leaves no pin either."""
+    done, _ = scene.write("a", b"x")
+    scene.threads.step()
+    assert done[0].blob is not None
+    assert scene.blobs.drop(done[0].blob.digest)
+    scene.catalog.failure = StorageFull("full")
+    _, failed = scene.write("b", b"y")
+    scene.threads.step()
+    assert failed[0].check(StorageFull)
+    (digest,) = scene.blobs.digests(b"", 10)
+    assert scene.blobs.drop(digest)
+
+
+def test_a_bad_plan_fails_alone(scene: Scene) -> None:
+    """The others of its group become durable."""
+    scene.write("first")
+
+    def plan(_blob: Any, _present: Any) -> Sequence[Record]:
+        raise BadRequest("no")
+
+    failed: list[Any] = []
+    scene.commit.write(b"z", (), plan).addErrback(failed.append)
+    done, _ = scene.write("good")
+    scene.threads.step()
+    scene.threads.step()
+    assert failed[0].check(BadRequest)
+    assert len(done) == 1
+
+
+def test_a_failed_commit_fails_its_whole_group_and_no_other(scene: Scene) -> None:
+    """Whoever was in it is told; what comes later is tried anew."""
+    scene.catalog.failure = StorageFull("full")
+    outcomes = [scene.write(key) for key in "abc"]
+    scene.threads.step()
+    scene.threads.step()
+    assert all(failed and failed[0].check(StorageFull) for _, failed in outcomes)
+    scene.catalog.failure = None
+    done, _ = scene.write("d")
+    scene.threads.step()
+    assert len(done) == 1
+
+
+def test_a_group_is_bounded(scene: Scene) -> None:
+    """Neither changes nor bytes of one group grow without limit, and none is lost in the split."""
+    scene.write("first")
+    many = [scene.write(f"m{number}-", amount=500) for number in range(20)]
+    big = [scene.write(f"b{number}-", bytes([number]) * 100_000) for number in range(400)]
+    while scene.threads.calls:
+        scene.threads.step()
+    assert max(scene.catalog.merges) <= MAX_BATCH
+    assert all(len(done[0].states) == 500 for done, _ in many)
+    assert all(len(done) == 1 for done, _ in big)
+
+
+def test_plans_see_what_was_acknowledged_before(scene: Scene) -> None:
+    """A group reads its records after the groups before it."""
+    scene.write("a")
+    seen: list[Any] = []
+
+    def plan(_blob: Any, present: Sequence[Record | None]) -> Sequence[Record]:
+        seen.extend(present)
+        return ()
+
+    scene.commit.write(None, (Ref("entry", "a0"), Ref("entry", "none")), plan)
+    scene.threads.step()
+    scene.threads.step()
+    assert [record and record.value("name") for record in seen] == ["a", None]
+
+
+def test_closing_waits_for_what_was_taken_and_takes_nothing_new(scene: Scene) -> None:
+    """A clean stop loses nothing."""
+    outcomes = [scene.write(key) for key in "ab"]
+    closed: list[None] = []
+    Deferred.fromCoroutine(scene.commit.close()).addCallback(closed.append)
+    _, refused = scene.write("c")
+    assert refused[0].check(Unavailable)
+    scene.threads.step()
+    assert closed == []
+    scene.threads.step()
+    assert closed == [None]
+    assert all(done for done, _ in outcomes)
+
+
+def test_exclusive_calls_take_their_turn_between_groups(scene: Scene) -> None:
+    """Collection runs where no write runs."""
+    scene.write("a")
+    result: list[str] = []
+
+    async def collect() -> None:
+        result.append(await scene.commit.exclusive(lambda: f"after {scene.catalog.merges}"))
+
+    Deferred.fromCoroutine(collect())
+    scene.threads.step()
+    scene.threads.step()
+    assert result == ["after [1]"]
+
+
+def test_the_bound_of_a_group_is_what_the_catalog_takes() -> None:
+    """Half the catalog's batch leaves room for one more definition per change."""
+    assert offload.MAX_BATCH == MAX_BATCH

@@ -1,0 +1,102 @@
+"""Contents on their way in: order, bounds, failures, and what is left after giving up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tagfs.errors import StorageFull, Unavailable
+from tagfs.node.transfer import HIGH_WATER, Inflow
+from tagfs.storage.memory_blobs import MemoryBlobs
+from tests.node.conftest import now
+from tests.node.test_group_commit import ByHand
+
+PIECE = bytes(64 * 1024)
+
+
+@pytest.fixture
+def threads() -> ByHand:
+    return ByHand()
+
+
+def test_small_contents_stay_in_memory(threads: ByHand) -> None:
+    """No thread is asked for a content that fits in one group commit."""
+    inflow = Inflow(MemoryBlobs(), threads)
+    assert inflow.write(b"a") is None
+    assert inflow.write(b"b") is None
+    assert inflow.is_small
+    assert inflow.small() == b"ab"
+    assert threads.calls == []
+
+
+def test_the_source_is_told_to_pause_and_to_go_on(threads: ByHand) -> None:
+    """Memory is bounded by what may wait; room is announced once half of it is free."""
+    inflow = Inflow(MemoryBlobs(), threads)
+    written = 0
+    while (room := inflow.write(PIECE)) is None:
+        written += len(PIECE)
+        assert written < 2 * HIGH_WATER
+    fired: list[None] = []
+    room.addCallback(fired.append)
+    while not fired:
+        threads.step()
+    assert inflow.write(PIECE) is None
+
+
+def test_a_full_disk_ends_the_transfer_with_its_error(threads: ByHand) -> None:
+    """The waiting source hears of it, later writes too, and the writer is given up."""
+
+    class Full(MemoryBlobs):
+        aborted = 0
+
+        def begin(self) -> Any:
+            writer = super().begin()
+            outer = self
+
+            class Writer:
+                size = 0
+
+                def write(self, data: bytes) -> None:
+                    raise StorageFull("no space left")
+
+                def abort(self) -> None:
+                    outer.aborted += 1
+                    writer.abort()
+
+            return Writer()
+
+    blobs = Full()
+    inflow = Inflow(blobs, threads)
+    failed: list[Any] = []
+    while (room := inflow.write(PIECE)) is None:
+        pass
+    room.addErrback(failed.append)
+    while threads.calls:
+        threads.step()
+    assert failed[0].check(StorageFull)
+    later = inflow.write(PIECE)
+    assert later is not None
+    later.addErrback(failed.append)
+    assert failed[1].check(StorageFull)
+    with pytest.raises(StorageFull):
+        now(inflow.finish())
+    inflow.abort()
+    assert blobs.aborted == 1
+
+
+def test_giving_up_in_the_middle_leaves_nothing(threads: ByHand) -> None:
+    """abort() while a thread still writes takes effect when it is done."""
+    blobs = MemoryBlobs()
+    inflow = Inflow(blobs, threads)
+    for _ in range(4):
+        inflow.write(PIECE)
+    inflow.abort()
+    later = inflow.write(PIECE)
+    assert later is not None
+    later.addErrback(lambda failure: failure.trap(Unavailable))
+    while threads.calls:
+        threads.step()
+    assert blobs.usage().contents == 0
+    with pytest.raises(Unavailable):
+        now(inflow.finish())
