@@ -1,0 +1,122 @@
+"""The index as the catalog uses it. Layer: storage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from pyroaring import BitMap
+
+from tagfs.model.entry import Entry
+from tagfs.model.order import Cursor, Scope, Sort
+from tagfs.model.query import Query
+from tagfs.storage.index import order
+from tagfs.storage.index.cost import is_quick
+from tagfs.storage.index.evaluation import Evaluation, Lookups
+from tagfs.storage.index.facets import Steps, facets
+from tagfs.storage.index.ids import encode
+from tagfs.storage.index.rowsets import Rows
+from tagfs.storage.index.state import State
+from tagfs.storage.interfaces import Facets
+
+
+class Index:
+    """Answers tag-queries about entries, each named by a row: a number (32 bits) that its owner gives, ascending as
+    entries are first stored, and never gives again.
+
+    Not safe for threads: the owner calls it under a lock. Nothing here takes long: what looks at very many things
+    comes in steps, between which the lock may be let go. Bitmaps it returns belong to the caller and stay as they
+    are, so that they are a selection that later changes do not touch.
+    """
+
+    def __init__(self, node: str = "") -> None:
+        """``node`` is the id of this node, which holds every content unless :meth:`set_held` says otherwise."""
+        self._state = State(node)
+
+    def put(self, row: int, entry: Entry) -> None:
+        """Makes a row what the entry is now: a new one, or one that changed (the index knows what it was before)."""
+        self._state.put(row, entry)
+
+    def put_many(self, rows: Sequence[int], entries: Sequence[Entry]) -> None:
+        """:meth:`put` of many rows that are new, ascending; ten thousand at a time are best."""
+        self._state.put_many(rows, entries)
+
+    def remove(self, row: int) -> None:
+        """Forgets a row: its entry was purged. Harmless where it is not there."""
+        self._state.remove(row)
+
+    def set_held(self, node: str, rows: Iterable[int], held: bool) -> None:
+        """Notes that a node holds, or does not hold, the contents of these rows: what ``node:`` and ``copies:`` ask."""
+        self._state.holders.put(node, rows, held)
+
+    def set_alive(self, nodes: Iterable[str]) -> None:
+        """Says on which nodes copies count, this one included if it is among them."""
+        self._state.holders.alive = frozenset(nodes)
+
+    def evaluate(self, query: Query, lookups: Lookups) -> BitMap:
+        """All rows that match, in the trash or not. ``lookups`` is asked for what
+        :func:`~tagfs.storage.index.evaluation.texts` lists."""
+        everything = self._state.all
+        return everything & Evaluation(self._state, lookups).rows(query, everything)
+
+    def scoped(self, bitmap: BitMap, scope: Scope) -> BitMap:
+        """Those rows of a bitmap that a query of that scope ranges over."""
+        if scope is Scope.ALL:
+            return bitmap
+        return bitmap - self._state.trash if scope is Scope.LIVE else bitmap & self._state.trash
+
+    def count(self, query: Query, scope: Scope, lookups: Lookups) -> int:
+        """How many rows of that scope match."""
+        evaluation = Evaluation(self._state, lookups)
+        if scope is Scope.LIVE:
+            return evaluation.count_live(query)
+        return evaluation.count(query, self._state.trash if scope is Scope.TRASH else self._state.all)
+
+    def is_quick(self, query: Query) -> bool:
+        """Whether :meth:`count` of this query needs no lookups and takes less than about a millisecond."""
+        return is_quick(self._state, query)
+
+    def first(self, bitmap: BitMap, sort: Sort, after: Cursor | None, limit: int) -> list[int]:
+        """At most ``limit`` rows of a bitmap, in order, behind ``after`` or from the start where it is None.
+
+        ``sort.key`` is one of :data:`tagfs.storage.index.order.NUMBERS`. Rows removed since are among them.
+        """
+        return order.first(self._state.blocks, bitmap, sort, after, limit)
+
+    def ordered(self, bitmap: BitMap, sort: Sort) -> Rows:
+        """All rows of a bitmap in order, as :meth:`first`; a million take some tenths of a second."""
+        return order.ordered(self._state.blocks, bitmap, sort)
+
+    def facets(self, bitmap: BitMap, limit: int, prefix: str = "", by_name: bool = False) -> Facets:
+        """The ``limit`` most frequent tags of these rows, or the first by name, as ICatalog.facets says; exact."""
+        steps = self.facet_steps(bitmap, limit, prefix, by_name)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+
+    def facet_steps(self, bitmap: BitMap, limit: int, prefix: str = "", by_name: bool = False) -> Steps:
+        """:meth:`facets` as a generator that pauses every few milliseconds, and returns them in the end."""
+        return facets(self._state, bitmap, limit, prefix, by_name)
+
+    def ids(self, rows: Sequence[int] | Rows) -> list[str]:
+        """The entry ids of these rows, in the order given."""
+        wanted = np.asarray(rows, dtype=np.uint32)
+        ascending = np.argsort(wanted, kind="stable")
+        blocks = self._state.blocks
+        ids = np.empty((2, len(wanted)), dtype=np.int64)
+        for half, column in enumerate(("high", "low")):
+            ids[half, ascending] = blocks.gather(column, wanted[ascending])
+        return encode(ids[0], ids[1])
+
+    def statistics(self) -> Mapping[str, int]:
+        """``entries`` outside the trash, ``trash``, ``tags`` in use by entries outside the trash, and ``bytes``, the sum
+        of the sizes of these."""
+        state = self._state
+        return {
+            "entries": len(state.all) - len(state.trash),
+            "trash": len(state.trash),
+            "tags": state.tags.in_use,
+            "bytes": state.live_bytes,
+        }

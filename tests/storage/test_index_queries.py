@@ -1,0 +1,122 @@
+"""What the index answers is what a naive scan answers."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from index_samples import QUERIES, NaiveLookups, entries
+
+from tagfs.model.entry import Entry
+from tagfs.model.order import Scope
+from tagfs.model.query import Query, Tag
+from tagfs.model.query.meaning import in_scope, matches
+from tagfs.storage.index import Index
+
+STEPS = st.lists(st.tuples(st.integers(0, 12), st.none() | entries()), max_size=40)
+ROW_GAP = 30_000
+"""Rows of the tests lie in several blocks."""
+
+
+def apply(index: Index, table: dict[int, Entry], steps: list[tuple[int, Entry | None]]) -> None:
+    """Puts and removes as the steps say, in the index and in a table of what should be there. A row keeps its id."""
+    for number, entry in steps:
+        row = number * ROW_GAP
+        if entry is None:
+            index.remove(row)
+            table.pop(row, None)
+        else:
+            table[row] = entry._replace(id=table[row].id) if row in table else entry
+            index.put(row, table[row])
+
+
+@given(steps=STEPS, queries=st.lists(QUERIES, min_size=1, max_size=5))
+def test_evaluation_is_the_naive_one(steps: list[tuple[int, Entry | None]], queries: list[Query]) -> None:
+    """After any changes, each query matches exactly the rows that the model says, and counts are of these."""
+    index, table = Index("Here"), {}
+    apply(index, table, steps)
+    lookups = NaiveLookups(table)
+    for query in queries:
+        expected = {row for row, entry in table.items() if matches(query, entry, nodes=("Here",))}
+        found = index.evaluate(query, lookups)
+        assert set(found) == expected
+        for scope in Scope:
+            inside = {row for row in expected if in_scope(table[row], scope)}
+            assert set(index.scoped(found, scope)) == inside
+            assert index.count(query, scope, lookups) == len(inside)
+
+
+@given(steps=STEPS, held=st.lists(st.tuples(st.sampled_from(("Here", "there", "third")), st.integers(0, 12), st.booleans())),
+       alive=st.sets(st.sampled_from(("Here", "there", "third"))), query=QUERIES)  # fmt: skip
+def test_copies_are_counted_on_live_nodes(
+    steps: list[tuple[int, Entry | None]], held: list[tuple[str, int, bool]], alive: set[str], query: Query
+) -> None:
+    """``node:`` and ``copies:`` follow what was said about holders; copies count on live nodes only."""
+    index, table = Index("Here"), {}
+    apply(index, table, steps)
+    holders = {row: {"Here"} for row in table}
+    for node, number, is_held in held:
+        row = number * ROW_GAP
+        if row in table:
+            index.set_held(node, [row], is_held)
+            (holders[row].add if is_held else holders[row].discard)(node)
+    index.set_alive(alive)
+    expected = {
+        row
+        for row, entry in table.items()
+        if matches(query, entry, copies=len(holders[row] & alive), nodes=holders[row])
+    }
+    assert set(index.evaluate(query, NaiveLookups(table))) == expected
+
+
+@given(first=STEPS, second=STEPS)
+def test_a_selection_stays_as_it_is(
+    first: list[tuple[int, Entry | None]], second: list[tuple[int, Entry | None]]
+) -> None:
+    """A bitmap that was handed out does not change with the index."""
+    index, table = Index(), {}
+    apply(index, table, first)
+    found = index.evaluate(Tag("beach"), NaiveLookups(table))
+    before = set(found)
+    apply(index, table, second)
+    assert set(found) == before
+
+
+@given(st.lists(entries(), max_size=30), st.integers(1, 5))
+def test_bulk_is_the_same_as_one_by_one(made: list[Entry], parts: int) -> None:
+    """put_many in any portions leaves the index as put does."""
+    rows = [number * ROW_GAP for number in range(len(made))]
+    one, many = Index(), Index()
+    for row, entry in zip(rows, made, strict=True):
+        one.put(row, entry)
+    size = len(made) // parts + 1
+    for start in range(0, len(made), size):
+        many.put_many(rows[start : start + size], made[start : start + size])
+    assert contents(many) == contents(one)
+
+
+@given(STEPS)
+def test_changes_leave_what_a_rebuild_makes(steps: list[tuple[int, Entry | None]]) -> None:
+    """After any puts and removes the index equals a fresh one: nothing is left behind, no count drifts."""
+    index, table = Index(), {}
+    apply(index, table, steps)
+    fresh = Index()
+    fresh.put_many(sorted(table), [table[row] for row in sorted(table)])
+    assert contents(index) == contents(fresh)
+
+
+def contents(index: Index) -> object:
+    """All that an index tells about its rows, apart from the numbers it gave to labels."""
+    state = index._state
+    rows = list(state.all)
+    tags = state.tags
+    return (
+        rows,
+        index.ids(rows),
+        set(state.trash),
+        set(state.untagged),
+        {name: (set(tags.rows[number]), tags.live[number]) for name, number in tags.numbers.items()},
+        {key: {tags.names[number] for number in numbers} for key, numbers in tags.keys.items()},
+        {name: set(state.types.rows_of(name)) for name in state.types.numbers},
+        tags.ordered(),
+        index.statistics(),
+    )
