@@ -33,7 +33,7 @@ setup(
     extras_require={
         "podman": ["podman>=5"],
         "test": [
-            "pytest>=8",
+            "pytest>=8.4",
             "pytest-twisted>=1.14",
             "hypothesis>=6",
             "mypy>=1.11",
@@ -41,6 +41,7 @@ setup(
             "ruff>=0.6",
             "towncrier>=24",
             "coverage>=7",
+            "setuptools>=77",
         ],
     },
     entry_points={
