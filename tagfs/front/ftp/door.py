@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.interfaces import IOpenSSLContextFactory, IReactorTime
 
 from tagfs.front.ftp.verb import Verb
@@ -16,22 +17,25 @@ if TYPE_CHECKING:
     from tagfs.front.ftp.session import Session
 
 
-@frozen
+@dataclass(frozen=True)
 class Limits:
-    """Bounds of the sessions of one listener. Times in seconds, sizes in bytes."""
+    """Bounds of the sessions of one listener. Sizes in bytes."""
 
     sessions: int = 4096
     """Open sessions in all; one more is told 421."""
-    sessions_per_address: int = 2048
+    sessions_per_host: int = 2048
     """Open sessions from one address."""
-    idle: float = 900.0
-    """A session without a command is closed after this time, with 421."""
-    stall: float = 300.0
-    """A client that takes none of its replies, or sends nothing of a content it announced, is dropped after this time."""
+    idle_s: float = 900.0
+    """A session without a command is closed after so many seconds, with 421."""
+    stall_s: float = 300.0
+    """A client that takes none of its replies, or sends nothing of a content it announced, is dropped after so many
+    seconds."""
     pipeline: int = 1024
     """Commands read ahead of the one that runs."""
     overlap: int = 256
     """Overlapping commands (ADD) that run at once."""
+    overlap_bytes: int = 8 << 20
+    """Content of overlapping commands that run at once; a larger one runs alone."""
     held: int = 8 << 20
     """Bytes of content held in memory for commands that have not taken them."""
     drop: int = 64 << 20

@@ -88,6 +88,11 @@ class Exchange:
         """Who asks, as of now."""
         return self.session.principal
 
+    @property
+    def size(self) -> int:
+        """Bytes of the content that comes with it."""
+        return 0 if self.body is None else self.body.size
+
     def reply(self, code: int, text: str) -> None:
         """Sends one reply line; ends a multi-line reply that is open."""
         assert not self._owed, "a reply inside raw bytes"

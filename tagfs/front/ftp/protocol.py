@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
@@ -22,11 +23,15 @@ from zope.interface import implementer
 from tagfs.front.ftp.door import Door, Files, Limits
 from tagfs.front.ftp.session import Channel, Session
 from tagfs.front.ftp.verb import Verb
+from tagfs.front.ftp.verbs import VERBS
 from tagfs.node.interfaces import INode
 
 if TYPE_CHECKING:
     from twisted.internet.tcp import Connection
 
+GRACE_S = 3.0
+"""How long sessions may take to end when the node stops; twistd gives all of it five seconds."""
+STOPPING = "this node is stopping"
 BUFFER_SIZE = 1 << 18
 """Bytes read from a socket at once, and held for it before its producer is paused (measured best for bodies)."""
 
@@ -49,7 +54,7 @@ class TagFtpProtocol(Protocol):
         session = Session(self.factory.door, cast(Channel, transport), self._host, _place(peer), _place(local))
         transport.registerProducer(self, True)  # type: ignore[attr-defined]
         self.session = session
-        why = self.factory.admit(self._host)
+        why = self.factory.enter(self, self._host)
         if why:
             session.refuse(why)
         else:
@@ -84,8 +89,18 @@ class TagFtpProtocol(Protocol):
         """Twisted: the connection is gone."""
         session, self.session = self.session, None
         if session is not None:
-            self.factory.leave(self._host)
+            self.factory.leave(self, self._host)
             session.lost()
+
+    def shut_down(self, why: str) -> None:
+        """The node stops."""
+        if self.session is not None:
+            self.session.shut_down(why)
+
+    def cut_off(self, why: str) -> None:
+        """The node stops and waits no longer."""
+        if self.session is not None:
+            self.session.abort(why)
 
     def pauseProducing(self) -> None:
         """Twisted: the client does not keep up."""
@@ -110,15 +125,7 @@ def _place(address: object) -> str:
 
 
 class TagFtpFactory(Factory):
-    """The tag protocol, with FTP inside it, on one listener.
-
-    :param node: what all sessions ask.
-    :param clock: for time-outs and turns; the reactor, or a ``task.Clock`` in tests.
-    :param limits: bounds of sessions.
-    :param files: makes the FTP state of a session; without it there is the tag protocol alone.
-    :param tls: for ``AUTH TLS``.
-    :param verbs: another table of verbs, for tests.
-    """
+    """The tag protocol, with FTP inside it, on one listener."""
 
     noisy = False
 
@@ -127,18 +134,35 @@ class TagFtpFactory(Factory):
         node: INode,
         clock: IReactorTime,
         *,
-        limits: Limits | None = None,
+        idle_timeout_s: float = Limits.idle_s,
+        stall_timeout_s: float = Limits.stall_s,
+        max_sessions: int = Limits.sessions,
+        max_sessions_per_host: int = Limits.sessions_per_host,
         files: Callable[[Session], Files] | None = None,
         tls: IOpenSSLContextFactory | None = None,
-        verbs: Mapping[bytes, Verb] | None = None,
+        verbs: Mapping[bytes, Verb] = VERBS,
+        limits: Limits | None = None,
     ) -> None:
-        if verbs is None:
-            from tagfs.front.ftp.verbs import VERBS
+        """Listens to nothing by itself.
 
-            verbs = VERBS
-        self.door = Door(node, clock, verbs, limits or Limits(), files, tls)
-        self._sessions: Counter[str] = Counter()
-        self._open = 0
+        :param node: what all sessions ask.
+        :param clock: for time-outs and turns; the reactor, or a ``task.Clock`` in tests.
+        :param idle_timeout_s: see :class:`~tagfs.front.ftp.door.Limits`, as the three after it.
+        :param files: makes the FTP state of a session; without it there is the tag protocol alone.
+        :param tls: for ``AUTH TLS``.
+        :param limits: all bounds at once, in place of the four above; for tests.
+        """
+        if limits is None:
+            limits = Limits(
+                sessions=max_sessions,
+                sessions_per_host=max_sessions_per_host,
+                idle_s=idle_timeout_s,
+                stall_s=stall_timeout_s,
+            )
+        self.door = Door(node, clock, verbs, limits, files, tls)
+        self._protocols: set[TagFtpProtocol] = set()
+        self._hosts: Counter[str] = Counter()
+        self._emptied: Deferred[None] | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> TagFtpProtocol:  # type: ignore[override]
         """Twisted: somebody connects."""
@@ -146,20 +170,42 @@ class TagFtpFactory(Factory):
         protocol.factory = self
         return protocol
 
-    def admit(self, host: str) -> str:
-        """Counts a session in; why it is refused, or an empty text. :meth:`leave` follows in either case."""
+    def enter(self, protocol: TagFtpProtocol, host: str) -> str:
+        """Counts a session in. Returns why it is refused, or an empty text; :meth:`leave` follows in either case."""
         limits = self.door.limits
-        self._open += 1
-        self._sessions[host] += 1
-        if self._open > limits.sessions:
-            return f"there are {limits.sessions} sessions already, try again later"
-        if self._sessions[host] > limits.sessions_per_address:
-            return f"there are {limits.sessions_per_address} sessions from {host} already, try again later"
+        self._protocols.add(protocol)
+        self._hosts[host] += 1
+        if self._emptied is not None:
+            return STOPPING
+        if len(self._protocols) > limits.sessions:
+            return f"there are {limits.sessions} sessions already; try again later"
+        if self._hosts[host] > limits.sessions_per_host:
+            return f"there are {limits.sessions_per_host} sessions from {host} already; try again later"
         return ""
 
-    def leave(self, host: str) -> None:
+    def leave(self, protocol: TagFtpProtocol, host: str) -> None:
         """Counts a session out."""
-        self._open -= 1
-        self._sessions[host] -= 1
-        if not self._sessions[host]:
-            del self._sessions[host]
+        self._protocols.discard(protocol)
+        self._hosts[host] -= 1
+        if not self._hosts[host]:
+            del self._hosts[host]
+        if not self._protocols and self._emptied is not None and not self._emptied.called:
+            self._emptied.callback(None)
+
+    async def close(self) -> None:
+        """Ends all sessions: what runs comes to its end or is told off, and after :data:`GRACE_S` the rest is cut off."""
+        if self._emptied is None:
+            self._emptied = Deferred()
+        if not self._protocols:
+            return
+        for protocol in list(self._protocols):
+            protocol.shut_down(STOPPING)
+        if self._protocols:
+            cut_off = self.door.clock.callLater(GRACE_S, self._cut_off)
+            await self._emptied
+            if cut_off.active():
+                cut_off.cancel()
+
+    def _cut_off(self) -> None:
+        for protocol in list(self._protocols):
+            protocol.cut_off(STOPPING)

@@ -68,6 +68,7 @@ class Session:
         self._intake = Intake(self, door.verbs)
         self._queue: deque[Exchange] = deque()  # read, not begun
         self._running: deque[Exchange] = deque()  # begun, in order; it is the first one's turn to reply
+        self._under_way = 0  # bytes of content of those
         self._beside: list[Exchange] = []  # running in the middle of the transfer
         self._out: list[bytes] = []
         self._user: Principal | None = None
@@ -75,6 +76,7 @@ class Session:
         self._reading = True
         self._input_ended = False
         self._closing = False
+        self._shutting_down = ""
         self._pumping = False
         self._turn: IDelayedCall | None = None  # when this session goes on after its slice
         self._writable: list[Deferred[None]] = []
@@ -110,7 +112,7 @@ class Session:
     @property
     def busy(self) -> bool:
         """Whether a command runs or waits to run."""
-        return bool(self._running or self._queue)
+        return bool(self._running or self._queue or self._beside)
 
     @property
     def awaits_body(self) -> bool:
@@ -161,9 +163,19 @@ class Session:
         self._watch.start()
 
     def refuse(self, why: str) -> None:
-        """The connection is one too many: says so, and ends it."""
+        """Ends the session with ``421`` and these words. Only where nothing runs."""
         self.put(f"421 {why}\r\n".encode())
         self.close()
+
+    def shut_down(self, why: str) -> None:
+        """The node stops: begins nothing more, stops what waits, lets changes come to their end, and says why."""
+        if self._closing:
+            return
+        self._shutting_down = why
+        self._queue.clear()
+        self._cancel_all()
+        if not self.busy:
+            self.refuse(why)
 
     def received(self, data: bytes) -> None:
         """The client sent these bytes."""
@@ -245,7 +257,7 @@ class Session:
         self.flush()
         if not self._closing:
             self._set_reading(not self._choked())
-            if self._input_ended and not (self._queue or self._running or self._beside or self._choked()):
+            if self._input_ended and not (self.busy or self._choked()):
                 self.close()
 
     def _read_commands(self) -> None:
@@ -269,6 +281,7 @@ class Session:
         limits = self.door.limits
         return (
             self._closing
+            or bool(self._shutting_down)
             or self._turn is not None
             or len(self._queue) >= limits.pipeline
             or self._intake.held > limits.held
@@ -292,7 +305,7 @@ class Session:
                 exchange.take_turn()
                 running.append(exchange)
             elif exchange.verb.overlaps and running[-1].verb.overlaps:
-                if len(running) >= self.door.limits.overlap:
+                if not self._may_overlap(exchange):
                     return
                 running.append(exchange)
             elif self.transfer is not None and exchange.verb.in_transfer:
@@ -301,7 +314,12 @@ class Session:
             else:
                 return
             queue.popleft()
+            self._under_way += exchange.size
             exchange.running = begin(self._perform(exchange))
+
+    def _may_overlap(self, exchange: Exchange) -> bool:
+        limits = self.door.limits
+        return len(self._running) < limits.overlap and self._under_way + exchange.size <= limits.overlap_bytes
 
     async def _perform(self, exchange: Exchange) -> None:
         """Runs one command to its last reply. Never raises."""
@@ -342,9 +360,12 @@ class Session:
             self.transfer = None
         if self._closing:
             return
-        if exchange in self._beside:
+        if self._beside and exchange in self._beside:
             self._beside.remove(exchange)
         self._pass_turn()
+        if self._shutting_down and not self.busy:
+            self.refuse(self._shutting_down)
+            return
         self._advance()
         self._watch.touch()
         if not self._pumping:
@@ -355,6 +376,7 @@ class Session:
         running = self._running
         while running and running[0].done:
             exchange = running.popleft()
+            self._under_way -= exchange.size
             if exchange.last_words is not None:
                 if exchange.last_words:
                     self.put(f"421 {exchange.last_words}\r\n".encode())
@@ -382,11 +404,14 @@ class Session:
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
-        if self._intake.body is not None:
-            self._intake.body.cut()
         waiting, self._writable = self._writable, []
         for deferred in waiting:
             deferred.callback(None)
+        self._cancel_all()
+
+    def _cancel_all(self) -> None:
+        if self._intake.body is not None:
+            self._intake.body.cut()
         for exchange in [*self._running, *self._beside]:
             if not exchange.verb.finishes:
                 exchange.cancel()

@@ -34,7 +34,7 @@ class Watch:
     def start(self) -> None:
         """The session has begun."""
         self.touch()
-        self._look_in(min(self._door.limits.idle, self._door.limits.stall))
+        self._look_in(min(self._door.limits.idle_s, self._door.limits.stall_s))
 
     def stop(self) -> None:
         """The session is over."""
@@ -45,7 +45,7 @@ class Watch:
     def closing(self) -> None:
         """The session ends when the client has taken its last replies; it gets the time of one stall for that."""
         self.stop()
-        self._call = self._door.clock.callLater(self._door.limits.stall, self._drop, "its last replies were not read")
+        self._call = self._door.clock.callLater(self._door.limits.stall_s, self._drop, "its last replies were not read")
 
     def touch(self) -> None:
         """Something came or was finished."""
@@ -68,23 +68,23 @@ class Watch:
         limits = self._door.limits
         now = self._door.clock.seconds()
         if self._paused_at is not None:
-            left = self._paused_at + limits.stall - now
+            left = self._paused_at + limits.stall_s - now
             if left <= 0:
-                self._drop(f"no reply was read for {limits.stall:g} s")
+                self._drop(f"no reply was read for {limits.stall_s:g} s")
                 return
         elif self._session.awaits_body:
-            left = self._last + limits.stall - now
+            left = self._last + limits.stall_s - now
             if left <= 0:
-                self._drop(f"no byte of an announced content came for {limits.stall:g} s")
+                self._drop(f"no byte of an announced content came for {limits.stall_s:g} s")
                 return
         elif self._session.busy:
-            left = limits.idle
+            left = limits.idle_s
         else:
-            left = self._last + limits.idle - now
+            left = self._last + limits.idle_s - now
             if left <= 0:
-                self._session.refuse(f"no command for {limits.idle:g} s, closing")
+                self._session.refuse(f"no command for {limits.idle_s:g} s, closing")
                 return
-        self._look_in(min(left, limits.stall, limits.idle))
+        self._look_in(min(left, limits.stall_s, limits.idle_s))
 
     def _drop(self, why: str) -> None:
         self._call = None
