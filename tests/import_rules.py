@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 # From the bottom up: a module imports from its own layer and from those before it.
-ORDER = ("errors", "settings", "model", "storage", "wire", "cluster", "node", "front", "service")
+ORDER = ("errors", "settings", "model", "storage", "wire", "cluster", "node", "front", "service", "quickstart")
 
 # Layers that see less than what is below them. A name with a dot allows that one module.
 NARROW = {
     "front": {"errors", "settings", "model", "wire", "node.interfaces", "front"},
     "client": {"errors", "model", "client"},
     "cli": {"errors", "model", "client", "cli"},
-    "quickstart": {"errors", "settings", "client", "quickstart"},
 }
 
 # Libraries that only some layers may use.
 LIBRARIES = {
-    "twisted": {"node", "front", "service", "plugins"},
+    "twisted": {"node", "front", "service", "quickstart", "plugins"},
     "numpy": {"model", "storage", "cluster", "node"},
     "click": {"cli"},
     "sqlite3": {"storage"},
