@@ -61,7 +61,7 @@ def _text(field: str, value: Word) -> Text:
     if fault is not None:
         raise QueryError(fault[1], value.column(fault[0]), _EXPECTED[field])
     if len(value.text) > (MAX_HOME if field == "home" else MAX_NAME):
-        raise QueryError(f"this is longer than any value of {field}:", value.column(0), _EXPECTED[field])
+        raise QueryError(f"this is longer than any value of {field}:", value.start, _EXPECTED[field])
     glob = value.wildcard() is not None
     pattern = read_pattern(value) if glob else value.text
     pattern = name_key(pattern) if field in ("name", "home") else fold(pattern)
@@ -93,11 +93,11 @@ def _number(field: str, operator: str, value: Word) -> Number:
         start, end = _span(field, value)
         return Number(field, *_bounds(operator, start, end))
     if operator != "=":
-        raise QueryError(f'a range does not go with "{operator}"', value.column(0), '"="')
+        raise QueryError(f'a range does not go with "{operator}"', value.start, '"="')
     low, high = ends
     start, end = _span(field, low)[0], _span(field, high)[1]
     if start >= end:
-        raise QueryError("the range ends before it begins", high.column(0), "a greater value")
+        raise QueryError("the range ends before it begins", high.start, "a greater value")
     return Number(field, start, end - 1)
 
 
@@ -130,4 +130,4 @@ def _span(field: str, value: Word) -> tuple[int, int]:
 
 def _no_value(field: str, value: Word) -> QueryError:
     shown = value.text if len(value.text) <= _LONGEST_SHOWN else value.text[:_LONGEST_SHOWN] + "…"
-    return QueryError(f'"{shown}" is no value of {field}:', value.column(0), _EXPECTED[field])
+    return QueryError(f'"{shown}" is no value of {field}:', value.start, _EXPECTED[field])

@@ -108,8 +108,8 @@ class _Parser:
             else:
                 item, end = terms.read_term(self.text, self.at)
                 if item is not None:
-                    self.at = end
                     self.complete(item)
+                    self.at = end
                     return
                 self.negate(end - self.at)
 
@@ -135,6 +135,7 @@ class _Parser:
         return True
 
     def complete(self, item: Query) -> None:
+        """Adds a term, whose text is still to be passed over."""
         self.terms += 1
         if self.terms > MAX_TERMS:
             raise QueryError(f"the query has more than {MAX_TERMS} terms", self.at + 1)
@@ -152,9 +153,9 @@ class _Parser:
         start = self.at
         self.at += 1
         if self.next() == ")":
-            self.at += 1
             self.depth -= 1
             self.complete(EVERYTHING)
+            self.at += 1
             return True
         self.groups.append(_Group(start))
         return False

@@ -61,11 +61,11 @@ def _comparison(text: str, key: Word, operator: str, at: int) -> tuple[Query, in
     if equals >= 0:
         raise QueryError('a key has no "="', key.column(equals), "a key, or quotes around the whole tag")
     if not key.text:
-        raise QueryError("a key is not empty", key.column(0), "a key")
+        raise QueryError("a key is not empty", key.start, "a key")
     ends = value.parted("..")
     wildcard = key.wildcard() or value.wildcard()
     if operator != "=" and (ends or wildcard):
-        what, column = ("wildcard", wildcard) if wildcard else ("range", value.column(0))
+        what, column = ("wildcard", wildcard) if wildcard else ("range", value.start)
         raise QueryError(f'a {what} does not go with "{operator}"', column or 0, '"="')
     if ends:
         return _range(key, *ends), value.end

@@ -41,6 +41,11 @@ class Word(NamedTuple):
         return "".join(piece.text for piece in self.pieces)
 
     @property
+    def start(self) -> int:
+        """The column, from 1, that the word begins at, with the quote if there is one."""
+        return (self.pieces[0].start if self.pieces else self.end) + 1
+
+    @property
     def bare(self) -> bool:
         """Whether nothing of it is in quotes."""
         return not any(piece.quoted for piece in self.pieces)
@@ -56,12 +61,12 @@ class Word(NamedTuple):
         return None
 
     def column(self, index: int) -> int:
-        """The column, from 1, in the source of the character ``index`` of :attr:`text`."""
+        """The column, from 1, in the source of the character ``index`` of :attr:`text`; of the word, if it is empty."""
         for piece in self.pieces:
             if index < len(piece.text):
                 return piece.start + 1 + (_source_index(piece.source, index) if piece.quoted else index)
             index -= len(piece.text)
-        return self.end + 1
+        return self.start
 
     def parted(self, mark: str) -> tuple[Word, Word] | None:
         """What is before and behind the first ``mark`` outside quotes, as words; None if there is none."""
