@@ -52,7 +52,7 @@ setup(
         ],
         "tagfs.blobs": [
             "file = tagfs.storage.blobs:open_blobs",
-            "memory = tagfs.storage.memory:open_blobs",
+            "memory = tagfs.storage.memory_blobs:open_blobs",
         ],
         "tagfs.extractors": [
             "folders = tagfs.cli.extractors.folders:FolderTags",
