@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from index_samples import QUERIES, NaiveLookups, entries
 
-from tagfs.model.entry import Entry
+from tagfs.model.entry import Entry, id_bytes, id_from_bytes
 from tagfs.model.order import Scope
 from tagfs.model.query import Query, Tag
 from tagfs.model.query.meaning import in_scope, matches
@@ -18,14 +18,16 @@ ROW_GAP = 30_000
 
 
 def apply(index: Index, table: dict[int, Entry], steps: list[tuple[int, Entry | None]]) -> None:
-    """Puts and removes as the steps say, in the index and in a table of what should be there. A row keeps its id."""
+    """Puts and removes as the steps say, in the index and in a table of what should be there. No two rows have
+    the same id, and a row keeps its id."""
     for number, entry in steps:
         row = number * ROW_GAP
         if entry is None:
             index.remove(row)
             table.pop(row, None)
         else:
-            table[row] = entry._replace(id=table[row].id) if row in table else entry
+            identifier = id_from_bytes(id_bytes(entry.id)[:-1] + bytes((number,)))
+            table[row] = entry._replace(id=table[row].id if row in table else identifier)
             index.put(row, table[row])
 
 

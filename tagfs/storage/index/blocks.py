@@ -8,7 +8,7 @@ order of that number then looks at few zones. Bounds are only ever widened, so t
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +109,35 @@ class Block:
             part = slice(bounds[zone], bounds[zone + 1])
             for name in ZONED:
                 self._widen(name, zone, int(numbers[name][part].min()), int(numbers[name][part].max()))
+
+    def image(self, rows: int) -> list[bytes]:
+        """A copy of all about the first ``rows`` rows: as many parts as :meth:`of_image` takes."""
+        bounds = [bounds[name] for name in ZONED for bounds in (self.least, self.greatest)]
+        return [
+            self.garbage.to_bytes(8, "little"),
+            *(values[:rows].tobytes() for values in self.columns.values()),
+            *(values[:rows].tobytes() for values in (self.type, self.start, self.count)),
+            self.pool[: self.used].tobytes(),
+            *(part.tobytes() for part in bounds),
+        ]
+
+    @classmethod
+    def of_image(cls, take: Callable[[], bytes]) -> Block:
+        """The block that the next parts are an image of."""
+        block = cls()
+        block.garbage = int.from_bytes(take(), "little")
+        for column in block.columns.values():
+            numbers = np.frombuffer(take(), dtype=np.int64)
+            column[: len(numbers)] = numbers
+        for values in (block.type, block.start, block.count):
+            found = np.frombuffer(take(), dtype=np.uint32)
+            values[: len(found)] = found
+        block.pool = np.frombuffer(take(), dtype=np.uint32).copy()
+        block.used = len(block.pool)
+        for name in ZONED:
+            for bounds in (block.least, block.greatest):
+                bounds[name] = array("q", take())
+        return block
 
     def _widen(self, name: str, zone: int, least: int, greatest: int) -> None:
         bounds = self.least[name]

@@ -16,6 +16,7 @@ from tagfs.storage.index.evaluation import Evaluation, Lookups
 from tagfs.storage.index.facets import Steps, facets
 from tagfs.storage.index.ids import encode
 from tagfs.storage.index.rowsets import Rows
+from tagfs.storage.index.saving import Saving, load
 from tagfs.storage.index.state import State
 from tagfs.storage.interfaces import Facets
 
@@ -29,9 +30,9 @@ class Index:
     are, so that they are a selection that later changes do not touch.
     """
 
-    def __init__(self, node: str = "") -> None:
+    def __init__(self, node: str = "", state: State | None = None) -> None:
         """``node`` is the id of this node, which holds every content unless :meth:`set_held` says otherwise."""
-        self._state = State(node)
+        self._state = state or State(node)
 
     def put(self, row: int, entry: Entry) -> None:
         """Makes a row what the entry is now: a new one, or one that changed (the index knows what it was before)."""
@@ -109,6 +110,25 @@ class Index:
         for half, column in enumerate(("high", "low")):
             ids[half, ascending] = blocks.gather(column, wanted[ascending])
         return encode(ids[0], ids[1])
+
+    def begin_save(self) -> Saving:
+        """Begins to save the index as it is now: take all its steps, then write it. One begun before and not yet
+        through with its steps is given up."""
+        return Saving(self._state)
+
+    def save(self, path: str, position: bytes) -> None:
+        """Saves at once; ``position`` tells the owner up to which change the index had come. Raises OSError."""
+        saving = self.begin_save()
+        while saving.step():
+            pass
+        saving.write(path, position)
+
+    @classmethod
+    def load(cls, path: str, node: str = "") -> tuple[Index, bytes] | None:
+        """The index that this node saved at ``path``, and its position; None where there is none, it is damaged, or
+        was saved by another version: it is then to be made anew. A damaged one is never taken for whole."""
+        loaded = load(path, node)
+        return loaded and (cls(node, loaded[0]), loaded[1])
 
     def statistics(self) -> Mapping[str, int]:
         """``entries`` outside the trash, ``trash``, ``tags`` in use by entries outside the trash, and ``bytes``, the sum

@@ -81,6 +81,16 @@ class Labels:
             self.in_use += not self.live[number]
             self.live[number] += int(counts[number])
 
+    def restore(self, names: list[str], rows: list[BitMap], live: list[int]) -> None:
+        """Makes these labels, by number, all there are; those that no row has stand for numbers that are free."""
+        self.names, self.rows, self.live = names, rows, live
+        self.in_use = sum(map(bool, live))
+        for number, name in enumerate(names):
+            if rows[number]:
+                self._name(number, name)
+            else:
+                self._free.append(number)
+
     def take(self, row: int, numbers: Iterable[int]) -> None:
         """Takes labels off a row; a label that no row has any more is forgotten."""
         for number in numbers:
@@ -101,13 +111,12 @@ class Labels:
                 self.in_use -= 1
 
     def ordered(self) -> list[str]:
-        """All labels, sorted; not to be changed."""
+        """All labels, sorted; not to be changed, and never changed afterwards."""
         if self._dead:
             self._sorted = [name for name in self._sorted if name not in self._dead]
         if self._born:
             # Sorting what is nearly sorted takes about one comparison per label.
-            self._sorted += self._born
-            self._sorted.sort()
+            self._sorted = sorted([*self._sorted, *self._born])
         self._born, self._dead = {}, set()
         return self._sorted
 
@@ -127,6 +136,10 @@ class Labels:
             self.names.append(name)
             self.rows.append(BitMap())
             self.live.append(0)
+        self._name(number, name)
+        return number
+
+    def _name(self, number: int, name: str) -> None:
         self.numbers[name] = number
         split = split_tag(name)
         if split:
@@ -135,7 +148,6 @@ class Labels:
             self._dead.discard(name)
         else:
             self._born[name] = None
-        return number
 
     def _forget(self, number: int) -> None:
         assert not self.live[number]

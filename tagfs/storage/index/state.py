@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
 import numpy as np
@@ -34,6 +34,8 @@ class State:
         self.holders = Holders(node)
         self.live_bytes = 0
         """Sum of the sizes of the entries outside the trash."""
+        self.before_change: Callable[[int, Iterable[int], Iterable[int]], None] | None = None
+        """Told the row, and the numbers of the tags and types whose rows change, before they do."""
 
     def put(self, row: int, entry: Entry) -> None:
         """Makes a row what the entry is now, whether it was there before or not."""
@@ -41,6 +43,8 @@ class State:
         block = self.blocks.at(row)
         numbers = list(map(self.tags.number, entry.tags))
         kind = self.types.number(fold(entry.content.type))
+        if self.before_change:
+            self.before_change(row, (*numbers, *block.tags(place)), (kind, int(block.type[place])))
         if row in self.all:
             self._uncount(row, block, place)
             self._change_labels(row, block, place, numbers, kind)
@@ -78,6 +82,10 @@ class State:
         }
         tags = self.tags.numbers_of(list(chain.from_iterable(entry.tags for entry in entries)))
         kinds = self.types.numbers_of([fold(content.type) for content in contents])
+        if self.before_change:
+            self.before_change(rows[0], np.unique(tags).tolist(), np.unique(kinds).tolist())
+            for row in range(rows[0], rows[-1] + BLOCK, BLOCK):
+                self.before_change(row, (), ())
         self.blocks.fill(where, columns, kinds, counts, tags)
         self.tags.put_many(np.repeat(where, counts), tags)
         self.tags.count_many_live(tags[np.repeat(~trashed, counts)])
@@ -93,6 +101,8 @@ class State:
             return
         place = row & BLOCK - 1
         block = self.blocks.at(row)
+        if self.before_change:
+            self.before_change(row, block.tags(place), (int(block.type[place]),))
         self._uncount(row, block, place)
         self.tags.take(row, block.tags(place))
         self.types.take(row, (int(block.type[place]),))

@@ -1,0 +1,153 @@
+"""Pages, whole orders and facets of the index are those of a sorted list and of a counter."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from index_samples import NaiveLookups, entries
+from test_index_queries import STEPS, apply
+
+from tagfs.model.entry import Content, Entry, entry_id, id_bytes
+from tagfs.model.order import Cursor, Sort
+from tagfs.model.query import EVERYTHING
+from tagfs.storage.index import Index, facets, order
+from tagfs.storage.index.ids import decode, encode, halves
+
+SORTS = st.builds(Sort, st.sampled_from(order.NUMBERS), st.booleans())
+
+
+def value_of(entry: Entry, key: str) -> int:
+    """The sort key's value of an entry."""
+    return entry.added if key == "added" else getattr(entry.content, key)
+
+
+def in_order(table: dict[int, Entry], sort: Sort) -> list[int]:
+    """The rows of a table as they must be listed."""
+    return sorted(table, key=lambda row: (value_of(table[row], sort.key), table[row].id), reverse=sort.descending)
+
+
+@pytest.fixture(params=["few", "zones", "zones and rest"])
+def small_steps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets small tables take the paths of large ones."""
+    if request.param != "few":
+        monkeypatch.setattr(order, "_FEW", 0)
+    if request.param == "zones and rest":
+        monkeypatch.setattr(order, "_BATCHES", (1, 1))
+        monkeypatch.setattr(order, "_SLICE", 3)
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_paging_equals_the_sorted_list() -> None:
+    """Pages of any length, each begun at the cursor of the one before, give every row once and in order."""
+
+    @settings(max_examples=60)
+    @given(steps=STEPS, sort=SORTS, limit=st.integers(1, 7))
+    def check(steps: list[tuple[int, Entry | None]], sort: Sort, limit: int) -> None:
+        index, table = Index(), {}
+        apply(index, table, steps)
+        found = index.evaluate(EVERYTHING, NaiveLookups(table))
+        expected = in_order(table, sort)
+        assert index.ordered(found, sort).tolist() == expected
+        after = None
+        paged: list[int] = []
+        while page := index.first(found, sort, after, limit):
+            assert len(page) <= limit
+            paged += page
+            last = table[page[-1]]
+            after = Cursor(value_of(last, sort.key), last.id)
+        assert paged == expected
+
+    check()
+
+
+@given(steps=STEPS, sort=SORTS, cursor=entries(), limit=st.integers(1, 5))
+def test_a_cursor_need_not_be_of_an_entry(
+    steps: list[tuple[int, Entry | None]], sort: Sort, cursor: Entry, limit: int
+) -> None:
+    """A page goes on right behind the cursor although its entry is gone."""
+    index, table = Index(), {}
+    apply(index, table, steps)
+    after = Cursor(value_of(cursor, sort.key), cursor.id)
+    expected = in_order({**table, -1: cursor}, sort)
+    expected = expected[expected.index(-1) + 1 :][:limit]
+    found = index.evaluate(EVERYTHING, NaiveLookups(table))
+    assert index.first(found, sort, after, limit) == expected
+
+
+def test_thousands_of_equal_values() -> None:
+    """Where all have the same size, pages are by id alone, also past what is looked at in one go."""
+    index = Index()
+    content = Content(bytes(32), 5, "text/plain", 0)
+    made = [
+        Entry(entry_id(n * 7919 % 20_011, bytes(10)), "n", content, n % 3, (), None, None, ()) for n in range(20_000)
+    ]
+    index.put_many(range(len(made)), made)
+    found = index.evaluate(EVERYTHING, NaiveLookups({}))
+    for sort in (Sort("size"), Sort("size", True), Sort("added"), Sort("added", True)):
+        expected = in_order(dict(enumerate(made)), sort)
+        assert index.first(found, sort, None, 150) == expected[:150]
+        last = made[expected[12_344]]
+        after = Cursor(value_of(last, sort.key), last.id)
+        assert index.first(found, sort, after, 100) == expected[12_345:12_445]
+
+
+@pytest.fixture(params=["counted", "intersected"])
+def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets small results take the path of large ones, in small steps."""
+    if request.param == "intersected":
+        monkeypatch.setattr(facets, "FEW", -1)
+        monkeypatch.setattr(facets, "_SAMPLE", 3)
+        monkeypatch.setattr(facets, "_COUNTED", 2)
+        monkeypatch.setattr(facets, "_MET", 2)
+
+
+@pytest.mark.usefixtures("few")
+def test_facets_equal_a_counter() -> None:
+    """Counts, total and order of tags are those of counting one by one, for any part of the rows."""
+
+    @settings(max_examples=150)
+    @given(
+        steps=STEPS,
+        chosen=st.sets(st.integers(0, 12)),
+        everything=st.booleans(),
+        limit=st.integers(1, 12),
+        prefix=st.sampled_from(("", "b", "year=", "x", "zz")),
+        by_name=st.booleans(),
+    )
+    def check(
+        steps: list[tuple[int, Entry | None]],
+        chosen: set[int],
+        everything: bool,
+        limit: int,
+        prefix: str,
+        by_name: bool,
+    ) -> None:
+        index, table = Index(), {}
+        apply(index, table, steps)
+        result = index.evaluate(EVERYTHING, NaiveLookups(table))
+        if not everything:
+            for row in list(result):
+                if row // 30_000 not in chosen:
+                    result.discard(row)
+        counted = Counter(tag for row in result for tag in table[row].tags if tag.startswith(prefix))
+        expected = sorted(counted.items(), key=lambda pair: pair[0] if by_name else (-pair[1], pair[0]))
+        found = index.facets(result, limit, prefix, by_name)
+        assert list(found.tags) == expected[:limit]
+        assert found.total == len(expected)
+
+    check()
+
+
+@given(st.lists(st.binary(min_size=16, max_size=16)))
+def test_ids_as_numbers(raw: list[bytes]) -> None:
+    """Ids go through their halves and back, and halves are ordered as the ids are."""
+    ids = [entry_id(int.from_bytes(data[:6], "big"), data[6:]) for data in raw]
+    assert [id_bytes(identifier) for identifier in ids] == raw
+    assert encode(*decode(ids)) == ids
+    assert list(zip(*(half.tolist() for half in decode(ids)), strict=True)) == [
+        halves(identifier) for identifier in ids
+    ]
+    assert sorted(ids, key=halves) == sorted(ids)
