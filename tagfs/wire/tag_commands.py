@@ -7,10 +7,11 @@ beginning of that text, so that those of a query are the same here, in the web e
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 from tagfs.errors import BadRequest, QueryError
+from tagfs.model.names import check_home, check_name, check_tag
 from tagfs.model.order import NEWEST, Cursor, Scope, Sort
 from tagfs.model.query import EVERYTHING, Query, parse
 from tagfs.model.query.meaning import ranges_over
@@ -20,10 +21,15 @@ from tagfs.wire.cursor import decode_cursor, read_sort
 
 MAX_NUMBER: Final = (1 << 63) - 1
 """Greatest number in a command."""
+MAX_KEY: Final = 255
+"""Longest idempotency key, in characters."""
 MAX_TAGS_LISTED: Final = 10_000
 """Most rows of TAGS, and how many it gives without a limit."""
 MAX_SYNC_S: Final = 3600.0
 """Longest time that SYNC waits, in seconds."""
+
+Value = TypeVar("Value")
+Default = TypeVar("Default")
 
 _SIZE = re.compile(rb" *([0-9]{1,19})(?= |\t|\Z)")
 
@@ -83,14 +89,29 @@ def read_add(argument: str) -> Add:
     if '"' not in argument and "|" not in argument:
         words = argument.split()
         if len(words) > 1:
-            return Add(int(words[0]), words[1], words[2:])
+            return _add(words, _NO_OPTIONS)
     before, options, column = part_at_bar(argument)
     located = located_arguments(before)
     if len(located) < 2:
         raise QueryError("there is no name", len(before.rstrip()) + 1, "size, name and tags")
-    given = _options(options, column, {"key": str, "modified": _moment, "folder": str})
-    size, name, *tags = [word for word, _ in located]
-    return Add(int(size), name, tags, given.get("key"), given.get("modified"), given.get("folder"))
+    given = _Options(options, column, ("key", "modified", "folder"))
+    return _add([word for word, _ in located], given)
+
+
+def _add(words: list[str], given: _Options) -> Add:
+    """What the node would refuse in the end is refused before the content comes."""
+    size, name, *tags = words
+    check_name(name)
+    for tag in tags:
+        check_tag(tag)
+    return Add(
+        int(size),
+        name,
+        tags,
+        given.read("key", _key, None),
+        given.read("modified", _moment, None),
+        given.read("folder", check_home, None),
+    )
 
 
 def read_query(argument: str) -> tuple[Query, Scope]:
@@ -105,25 +126,35 @@ def read_find(argument: str) -> Find:
         query, scope = read_query(argument)
         return Find(query, scope, None, NEWEST, None)
     text, options, column = part_at_bar(argument)
-    given = _options(options, column, {"limit": _number, "sort": read_sort, "after": str})
+    given = _Options(options, column, ("limit", "sort", "after"))
     query, scope = read_query(text)
-    sort = given.get("sort", NEWEST)
-    after = given.get("after")
-    return Find(query, scope, given.get("limit"), sort, None if after is None else decode_cursor(after, sort))
+    sort = given.read("sort", read_sort, NEWEST)
+    after = given.read("after", lambda cursor: decode_cursor(cursor, sort), None)
+    return Find(query, scope, given.read("limit", _number, None), sort, after)
 
 
 def read_tags(argument: str) -> Tags:
     """``[query] [| limit=N prefix=P sort=count|name]``."""
     text, options, column = part_at_bar(argument)
-    given = _options(options, column, {"limit": _tag_limit, "prefix": str, "sort": _tag_sort})
-    return Tags(parse(text), given.get("limit", MAX_TAGS_LISTED), given.get("prefix", ""), given.get("sort", False))
+    given = _Options(options, column, ("limit", "prefix", "sort"))
+    return Tags(
+        parse(text),
+        given.read("limit", _tag_limit, MAX_TAGS_LISTED),
+        given.read("prefix", str, ""),
+        given.read("sort", _tag_sort, False),
+    )
 
 
 def read_get(argument: str) -> Get:
     """``id [| offset=O length=L version=V]``."""
     text, options, column = part_at_bar(argument)
-    given = _options(options, column, {"offset": _number, "length": _number, "version": str})
-    return Get(_only(text, "an entry id"), given.get("offset", 0), given.get("length"), given.get("version"))
+    given = _Options(options, column, ("offset", "length", "version"))
+    return Get(
+        _only(text, "an entry id"),
+        given.read("offset", _number, 0),
+        given.read("length", _number, None),
+        given.read("version", str, None),
+    )
 
 
 def read_retag(argument: str) -> tuple[Query, list[str]]:
@@ -201,20 +232,37 @@ def _only(text: str, what: str, column: int = 1) -> str:
     return located[0][0]
 
 
-def _options(text: str | None, column: int, known: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
-    """``key=value`` words, each read by the function of its key."""
-    given: dict[str, Any] = {}
-    for word, at in located_arguments(text or "", column):
-        key, equals, value = word.partition("=")
-        if not equals or key not in known:
-            raise QueryError(f'"{key[:40]}" is no option', at, ", ".join(f"{name}=…" for name in known))
-        if key in given:
-            raise QueryError(f'the option "{key}" is given twice', at)
+class _Options:
+    """The ``key=value`` words of a command; an unknown or repeated key is refused."""
+
+    def __init__(self, text: str | None, column: int, known: Sequence[str]) -> None:
+        self._given: dict[str, tuple[str, int]] = {}
+        for word, at in located_arguments(text or "", column):
+            key, equals, value = word.partition("=")
+            if not equals or key not in known:
+                raise QueryError(f'"{key[:40]}" is no option', at, ", ".join(f"{name}=…" for name in known))
+            if key in self._given:
+                raise QueryError(f'the option "{key}" is given twice', at)
+            self._given[key] = value, at
+
+    def read(self, key: str, reader: Callable[[str], Value], default: Default) -> Value | Default:
+        """The value of an option, as ``reader`` reads it; its complaints get the column."""
+        if key not in self._given:
+            return default
+        text, at = self._given[key]
         try:
-            given[key] = known[key](value)
+            return reader(text)
         except BadRequest as error:
             raise BadRequest(f"column {at}: {error}") from None
-    return given
+
+
+_NO_OPTIONS = _Options(None, 1, ())
+
+
+def _key(text: str) -> str:
+    if not 0 < len(text) <= MAX_KEY:
+        raise BadRequest(f"a key has 1 to {MAX_KEY} characters, not {len(text)}")
+    return text
 
 
 def _number(text: str) -> int:
