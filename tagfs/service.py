@@ -64,7 +64,7 @@ class Options(usage.Options):
     optFlags = [["merge", None, "join a cluster though this node has entries already"]]  # noqa: RUF012
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self["join"] = []
 
     def opt_join(self, address: str) -> None:
@@ -79,7 +79,7 @@ class Options(usage.Options):
     def parseOptions(self, options: Any = None) -> None:
         """Ends the process with one line where an option is wrong; twistd itself would print its whole help."""
         try:
-            super().parseOptions(options)
+            super().parseOptions(options)  # type: ignore[no-untyped-call]
         except usage.UsageError as error:
             raise SystemExit(f"tagfs: {error}; twistd tagfs --help lists the options") from error
 
@@ -120,7 +120,7 @@ class NodeService(Service):
 
     def startService(self) -> None:
         """Starts everything, or nothing: then one line says why, and the process ends with exit code 1."""
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         try:
             self._start()
         except TagfsError as error:
@@ -133,7 +133,7 @@ class NodeService(Service):
 
     def stopService(self) -> Deferred[None]:
         """No new work; what is acknowledged is durable; then everything is let go of, the last opened first."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._stop())
 
     def _start(self) -> None:
@@ -260,10 +260,12 @@ async def _close_door(door: _Door) -> None:
 
 def _address(port: IListeningPort) -> str:
     """``host:port`` of a listening socket (with brackets for IPv6), or the path of a Unix socket."""
-    host = port.getHost()
-    if not hasattr(host, "port"):
-        return os.fsdecode(host.name)
-    return f"[{host.host}]:{host.port}" if ":" in host.host else f"{host.host}:{host.port}"
+    place = port.getHost()
+    host = getattr(place, "host", None)
+    if host is None:
+        return os.fsdecode(getattr(place, "name", b""))
+    number = getattr(place, "port", 0)
+    return f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
 
 
 def _is_local(port: IListeningPort) -> bool:

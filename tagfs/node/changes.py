@@ -8,6 +8,7 @@ from tagfs.errors import BadRequest
 from tagfs.model.entry import KIND, change, is_whole, tagging
 from tagfs.model.order import Scope
 from tagfs.model.query import EVERYTHING, Query
+from tagfs.model.query.meaning import ranges_over
 from tagfs.model.record import Record, Ref
 from tagfs.model.stamp import Stamp
 from tagfs.node.core import Core
@@ -27,7 +28,7 @@ async def change_matching(core: Core, query: Query, scope: Scope, edit: Edit, ex
     """
     if query == EVERYTHING:
         raise BadRequest("an empty query would change every entry; name:* says so on purpose")
-    selection = await core.readers.run(lambda: core.catalog.select(query, scope))
+    selection = await core.readers.run(lambda: core.catalog.select(query, ranges_over(query, scope)))
     batches = selection.ids(BATCH)
     changed = 0
     pending = list(extra)

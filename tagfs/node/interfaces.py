@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from tagfs.model.entry import Entry
@@ -98,7 +99,7 @@ class IReceiving(Interface):
 
     size = Attribute("int: bytes written so far.")
 
-    def write(data: bytes) -> object:
+    def write(data: bytes) -> Deferred[None] | None:
         """Not a coroutine. Takes bytes; returns None, or a Deferred that fires when more may be written: the caller
         then pauses its source. The Deferred fails with what went wrong (disk full); the receiving is then over."""
 
@@ -154,10 +155,10 @@ class INode(Interface):
     async def login(name: str, password: str) -> Principal:
         """The principal of a user. Raises Forbidden. Without users any name and password give :meth:`anonymous`."""
 
-    async def receive(principal: Principal, size: int | None = None) -> object:
+    async def receive(principal: Principal, size: int | None = None) -> IReceiving:
         """An :class:`IReceiving`. With ``size`` known, refuses at once what cannot fit (StorageFull, TooLarge)."""
 
-    async def resume(principal: Principal, slot: str, offset: int) -> object:
+    async def resume(principal: Principal, slot: str, offset: int) -> IReceiving:
         """An :class:`IReceiving` that goes on behind the first ``offset`` bytes of what was kept under ``slot``. Raises
         NotFound, or BadRequest where fewer bytes were kept."""
 
@@ -166,7 +167,7 @@ class INode(Interface):
 
     async def read(
         principal: Principal, entry_id: str, offset: int = 0, length: int | None = None, version: str | None = None
-    ) -> object:
+    ) -> IReading:
         """An :class:`IReading`; entries in the trash can be read too. ``version`` is a stamp that :meth:`info` lists, for a
         content that was replaced. Raises NotFound, or BadRequest beyond the end."""
 
@@ -183,7 +184,7 @@ class INode(Interface):
     ) -> Found:
         """One page; ``limit`` 0 to 10,000."""
 
-    async def listing(principal: Principal, query: Query, sort: Sort = NEWEST, scope: Scope = Scope.LIVE) -> object:
+    async def listing(principal: Principal, query: Query, sort: Sort = NEWEST, scope: Scope = Scope.LIVE) -> IListing:
         """An :class:`IListing` of all matches."""
 
     async def tags(

@@ -79,6 +79,7 @@ class Node:
         return self._receiving(principal, Inflow(core.blobs, core.transfers, writer, offset))
 
     async def kept(self, principal: Principal, slot: str) -> int | None:
+        principal.require(Role.READ, "asking for an unfinished upload")
         return await self._core.transfers.run(lambda: self._core.blobs.kept(slot_name(principal, slot)))
 
     async def read(

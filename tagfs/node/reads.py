@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from zope.interface import implementer
 
@@ -12,6 +12,7 @@ from tagfs.model.entry import entry as entry_of
 from tagfs.model.names import fold
 from tagfs.model.order import SORT_KEYS, Cursor, Scope, Sort
 from tagfs.model.query import Query
+from tagfs.model.query.meaning import ranges_over
 from tagfs.model.record import Ref
 from tagfs.node.core import THIS_NODE_ONLY, Core
 from tagfs.node.interfaces import Copies, EntryInfo, Found, IListing, TagCounts
@@ -29,6 +30,7 @@ def _check_sort(sort: Sort) -> None:
 
 async def count(core: Core, query: Query, scope: Scope) -> int:
     """How many entries match; at once where the catalog answers from memory."""
+    scope = ranges_over(query, scope)
     if core.catalog.is_quick(query):
         return core.catalog.count(query, scope)
     return await core.readers.run(lambda: core.catalog.count(query, scope))
@@ -41,7 +43,7 @@ async def find(core: Core, query: Query, sort: Sort, after: Cursor | None, limit
         raise BadRequest(f"limit={limit} is out of bounds; a page has 0 to {MAX_PAGE} entries")
 
     def work() -> Found:
-        selection = core.catalog.select(query, scope)
+        selection = core.catalog.select(query, ranges_over(query, scope))
         if limit == 0:
             return Found((), selection.total, True, None)
         page = selection.page(sort, after, limit)
@@ -53,7 +55,8 @@ async def find(core: Core, query: Query, sort: Sort, after: Cursor | None, limit
 async def listing(core: Core, query: Query, sort: Sort, scope: Scope) -> Listing:
     """All matches as a stream."""
     _check_sort(sort)
-    return Listing(core, await core.readers.run(lambda: core.catalog.select(query, scope)), sort)
+    selection = await core.readers.run(lambda: core.catalog.select(query, ranges_over(query, scope)))
+    return Listing(core, selection, sort)
 
 
 @implementer(IListing)
@@ -64,7 +67,7 @@ class Listing:
 
     def __init__(self, core: Core, selection: ISelection, sort: Sort) -> None:
         self._core = core
-        self._pages = selection.pages(sort, PIECE)
+        self._pages: Iterator[Sequence[Entry]] | None = selection.pages(sort, PIECE)
         self.total: int = selection.total
 
     async def next(self) -> Sequence[Entry]:
@@ -84,7 +87,7 @@ async def tags(core: Core, query: Query, limit: int, prefix: str, by_name: bool)
         raise BadRequest(f"limit={limit} is out of bounds; 1 to {MAX_PAGE} tags can be asked for")
 
     def work() -> TagCounts:
-        facets = core.catalog.facets(query, limit, fold(prefix), by_name)
+        facets = core.catalog.facets(query, limit, fold(prefix), by_name, ranges_over(query, Scope.LIVE))
         return TagCounts([(core.vocabulary.show(tag), number) for tag, number in facets.tags], facets.total)
 
     return await core.readers.run(work)

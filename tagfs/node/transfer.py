@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -23,6 +24,8 @@ class Inflow:
     Bytes written go to the disk in order, in one call for all that came while the last call ran. At most about
     :data:`HIGH_WATER` bytes and one more piece wait in memory, as long as the source pauses when told.
     """
+
+    log = Logger()
 
     def __init__(self, blobs: IBlobStore, offload: Offload, writer: IBlobWriter | None = None, size: int = 0) -> None:
         self._blobs = blobs
@@ -45,10 +48,11 @@ class Inflow:
     def write(self, data: bytes) -> Deferred[None] | None:
         """Takes ``data``; returns None, or a Deferred that fires when there is room for more."""
         if self._failure is not None:
-            return succeed_or_fail(self._failure)
+            return fail(self._failure)
         self.size += len(data)
         if self.size > MAX_CONTENT:
-            return self._fail(Failure(TooLarge(f"a content has at most {MAX_CONTENT} bytes")))
+            self._give_up(Failure(TooLarge(f"a content has at most {MAX_CONTENT} bytes")))
+            return fail(self._failure)
         self._pieces.append(data)
         self._waiting += len(data)
         if self._writer is None and self.size <= SMALL_CONTENT:
@@ -67,41 +71,33 @@ class Inflow:
 
     async def finish(self) -> Blob:
         """Makes the content durable, pinned once. Raises what went wrong; the content is then forgotten."""
-        await self._drain()
-        writer = self._writer
-        if writer is None:
-            writer = await self._offload.run(self._blobs.begin)
-            data = self.small()
-            self._writer = writer
-            await self._offload.run(lambda: writer.write(data))
-        self._writer = None
+        writer = await self._whole()
         return await self._offload.run(writer.finish)
 
     async def keep(self, name: str, now_ms: int) -> None:
         """Keeps what came so far in the blob store under ``name``."""
-        await self._drain()
-        writer = self._writer
-        if writer is None:
-            writer = await self._offload.run(self._blobs.begin)
-            data = self.small()
-            await self._offload.run(lambda: writer.write(data))
-        self._writer = None
+        writer = await self._whole()
         await self._offload.run(lambda: writer.keep(name, now_ms))
 
     def abort(self) -> None:
         """Forgets the content; harmless when repeated."""
         self._aborted = True
-        self._pieces.clear()
-        self._waiting = 0
-        if self._failure is None:
-            self._failure = Failure(Unavailable("the transfer was given up"))
+        self._give_up(Failure(Unavailable("the transfer was given up")))
         if not self._busy:
             self._discard()
+
+    def _give_up(self, failure: Failure) -> None:
+        """Nothing more is taken; the first failure is what everybody hears."""
+        self._failure = self._failure or failure
+        self._pieces.clear()
+        self._waiting = 0
 
     def _discard(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
-            self._offload.run(writer.abort)
+            self._offload.run(writer.abort).addErrback(
+                lambda failure: self.log.failure("an unfinished content was not cleaned up", failure)
+            )
 
     def _flush(self) -> None:
         if self._busy or not self._pieces:
@@ -132,36 +128,33 @@ class Inflow:
 
     def _fail_store(self, failure: Failure) -> None:
         self._busy = False
-        self._fail(failure)
+        self._give_up(failure)
         self._discard()
         for waiting in (self._room, self._drained):
             if waiting is not None:
                 waiting.errback(failure)
         self._room = self._drained = None
 
-    def _fail(self, failure: Failure) -> Deferred[None]:
-        if self._failure is None:
-            self._failure = failure
-        self._pieces.clear()
-        self._waiting = 0
-        return succeed_or_fail(failure)
-
-    async def _drain(self) -> None:
-        if self._writer is not None or self._busy:
+    async def _whole(self) -> IBlobWriter:
+        """The writer, with everything in it; it is the caller's from now on."""
+        if not self.is_small:
             self._flush()
         if self._busy:
             self._drained = Deferred()
             await self._drained
         if self._failure is not None:
             self._failure.raiseException()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            return writer
+        data = self.small()
 
+        def begin() -> IBlobWriter:
+            begun = self._blobs.begin()
+            begun.write(data)
+            return begun
 
-def succeed_or_fail(failure: Failure | None) -> Deferred[None]:
-    """A Deferred that has failed already, or fired already."""
-    answer: Deferred[None] = succeed(None)
-    if failure is not None:
-        answer.addCallback(lambda _: failure)
-    return answer
+        return await self._offload.run(begin)
 
 
 @implementer(IReading)

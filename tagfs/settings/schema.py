@@ -65,13 +65,13 @@ class Settings:
     blobs: str | None = setting(values.store_url)
     """URL of the contents' store; None: see :attr:`blobs_url`."""
 
-    idle_timeout: int = setting(values.whole(10, 86_400, "seconds"), 600)
+    idle_timeout: int = setting(values.whole(10, 86_400, "seconds"), 900)
     """Seconds until a session that asks nothing is closed."""
-    stall_timeout: int = setting(values.whole(5, 86_400, "seconds"), 120)
+    stall_timeout: int = setting(values.whole(5, 86_400, "seconds"), 300)
     """Seconds until a transfer that does not move is given up."""
-    sessions: int = setting(values.whole(1, 100_000), 2000)
+    sessions: int = setting(values.whole(1, 100_000), 4096)
     """Sessions of the FTP door at a time."""
-    sessions_per_host: int = setting(values.whole(1, 100_000), 500)
+    sessions_per_host: int = setting(values.whole(1, 100_000), 2048)
     passive_ports: tuple[int, int] | None = setting(values.ports)
     """First and last port of passive FTP data connections; None: any free one."""
     masquerade: str | None = setting(values.host_name)

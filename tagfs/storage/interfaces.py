@@ -257,7 +257,7 @@ class IBlobStore(Interface):
     to it. Pins are counted, and gone after a restart.
     """
 
-    def begin() -> object:
+    def begin() -> IBlobWriter:
         """An :class:`IBlobWriter` for a content of any size."""
 
     def put_many(contents: Sequence[bytes]) -> Sequence[Blob]:
@@ -267,7 +267,7 @@ class IBlobStore(Interface):
     def stat(digest: bytes) -> Blob | None:
         """The content's name and size, or None where it is not here whole (a quarantined one is not)."""
 
-    def open(digest: bytes) -> object:
+    def open(digest: bytes) -> IBlobReader:
         """An :class:`IBlobReader`. Raises :class:`~tagfs.errors.NotFound`."""
 
     def chunks(digest: bytes) -> Sequence[bytes]:
@@ -295,7 +295,7 @@ class IBlobStore(Interface):
     def kept(name: str) -> int | None:
         """Bytes kept under ``name`` (:meth:`IBlobWriter.keep`), or None."""
 
-    def resume(name: str, size: int) -> object:
+    def resume(name: str, size: int) -> IBlobWriter:
         """An :class:`IBlobWriter` that goes on behind the first ``size`` bytes of what was kept under ``name``, which is
         no longer kept. Raises NotFound, or BadRequest where fewer bytes were kept."""
 

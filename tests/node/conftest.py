@@ -13,7 +13,7 @@ from tagfs.node.core import Core
 from tagfs.node.node import Node
 from tagfs.node.offload import Inline
 from tagfs.storage.memory import MemoryCatalog
-from tagfs.storage.memory_blobs import MemoryBlobs
+from tagfs.storage.memory_blobs import MemoryBlobStore
 
 START_MS = 1_760_000_000_000
 
@@ -23,7 +23,7 @@ class World:
     """A node, its stores, and the wall clock (milliseconds since 1970)."""
 
     catalog: MemoryCatalog
-    blobs: MemoryBlobs
+    blobs: MemoryBlobStore
     now_ms: int = START_MS
     core: Core = None  # type: ignore[assignment]
     node: Node = None  # type: ignore[assignment]
@@ -68,6 +68,6 @@ def now(coroutine: Any) -> Any:
 
 @pytest.fixture
 def world() -> World:
-    made = World(MemoryCatalog("testnode"), MemoryBlobs())
+    made = World(MemoryCatalog("testnode"), MemoryBlobStore())
     made.restart()
     return made

@@ -9,14 +9,13 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from tagfs.errors import BadRequest, StorageFull, Unavailable
-from tagfs.model.entry import change
-from tagfs.model.record import Record, Ref
+from tagfs.model.record import Field, Record, Ref
 from tagfs.model.stamp import Stamp
 from tagfs.node import offload
 from tagfs.node.offload import Done, GroupCommit, Inline
 from tagfs.storage.interfaces import MAX_BATCH
 from tagfs.storage.memory import MemoryCatalog
-from tagfs.storage.memory_blobs import MemoryBlobs
+from tagfs.storage.memory_blobs import MemoryBlobStore
 
 
 class ByHand:
@@ -58,14 +57,15 @@ class Scene:
     def __init__(self) -> None:
         self.threads = ByHand()
         self.catalog = Counting()
-        self.blobs = MemoryBlobs()
+        self.blobs = MemoryBlobStore()
         self.commit = GroupCommit(self.threads, self.catalog, self.blobs)
 
     def write(self, key: str, content: bytes | None = None, amount: int = 1) -> tuple[list[Done], list[Any]]:
         """Begins a write of ``amount`` records; what it gave, and what went wrong."""
         done: list[Done] = []
         failed: list[Any] = []
-        made = [change(f"{key}{number}", Stamp(1, "n"), name=key) for number in range(amount)]
+        fields = {"name": Field(key, Stamp(1, "n"))}
+        made = [Record("note", f"{key}{number}", fields) for number in range(amount)]
         self.commit.write(content, (), lambda _blob, _present: made).addCallbacks(done.append, failed.append)
         return done, failed
 
@@ -143,7 +143,7 @@ def test_a_group_is_bounded(scene: Scene) -> None:
     """Neither changes nor bytes of one group grow without limit, and none is lost in the split."""
     scene.write("first")
     many = [scene.write(f"m{number}-", amount=500) for number in range(20)]
-    big = [scene.write(f"b{number}-", bytes([number]) * 100_000) for number in range(400)]
+    big = [scene.write(f"b{number}-", str(number).encode() * 30_000) for number in range(400)]
     while scene.threads.calls:
         scene.threads.step()
     assert max(scene.catalog.merges) <= MAX_BATCH
@@ -160,7 +160,7 @@ def test_plans_see_what_was_acknowledged_before(scene: Scene) -> None:
         seen.extend(present)
         return ()
 
-    scene.commit.write(None, (Ref("entry", "a0"), Ref("entry", "none")), plan)
+    scene.commit.write(None, (Ref("note", "a0"), Ref("note", "none")), plan)
     scene.threads.step()
     scene.threads.step()
     assert [record and record.value("name") for record in seen] == ["a", None]

@@ -8,7 +8,7 @@ import pytest
 
 from tagfs.errors import StorageFull, Unavailable
 from tagfs.node.transfer import HIGH_WATER, Inflow
-from tagfs.storage.memory_blobs import MemoryBlobs
+from tagfs.storage.memory_blobs import MemoryBlobStore
 from tests.node.conftest import now
 from tests.node.test_group_commit import ByHand
 
@@ -22,7 +22,7 @@ def threads() -> ByHand:
 
 def test_small_contents_stay_in_memory(threads: ByHand) -> None:
     """No thread is asked for a content that fits in one group commit."""
-    inflow = Inflow(MemoryBlobs(), threads)
+    inflow = Inflow(MemoryBlobStore(), threads)
     assert inflow.write(b"a") is None
     assert inflow.write(b"b") is None
     assert inflow.is_small
@@ -32,7 +32,7 @@ def test_small_contents_stay_in_memory(threads: ByHand) -> None:
 
 def test_the_source_is_told_to_pause_and_to_go_on(threads: ByHand) -> None:
     """Memory is bounded by what may wait; room is announced once half of it is free."""
-    inflow = Inflow(MemoryBlobs(), threads)
+    inflow = Inflow(MemoryBlobStore(), threads)
     written = 0
     while (room := inflow.write(PIECE)) is None:
         written += len(PIECE)
@@ -47,7 +47,7 @@ def test_the_source_is_told_to_pause_and_to_go_on(threads: ByHand) -> None:
 def test_a_full_disk_ends_the_transfer_with_its_error(threads: ByHand) -> None:
     """The waiting source hears of it, later writes too, and the writer is given up."""
 
-    class Full(MemoryBlobs):
+    class Full(MemoryBlobStore):
         aborted = 0
 
         def begin(self) -> Any:
@@ -87,7 +87,7 @@ def test_a_full_disk_ends_the_transfer_with_its_error(threads: ByHand) -> None:
 
 def test_giving_up_in_the_middle_leaves_nothing(threads: ByHand) -> None:
     """abort() while a thread still writes takes effect when it is done."""
-    blobs = MemoryBlobs()
+    blobs = MemoryBlobStore()
     inflow = Inflow(blobs, threads)
     for _ in range(4):
         inflow.write(PIECE)
