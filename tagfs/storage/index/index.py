@@ -11,11 +11,12 @@ from tagfs.model.entry import Entry
 from tagfs.model.order import Cursor, Scope, Sort
 from tagfs.model.query import Query
 from tagfs.storage.index import order
+from tagfs.storage.index.blocks import BLOCK_BITS
 from tagfs.storage.index.cost import is_quick
 from tagfs.storage.index.evaluation import Evaluation, Lookups
 from tagfs.storage.index.facets import Steps, facets
 from tagfs.storage.index.ids import encode
-from tagfs.storage.index.rowsets import Rows
+from tagfs.storage.index.rowsets import Rows, bitmap_of
 from tagfs.storage.index.saving import Saving, load
 from tagfs.storage.index.state import State
 from tagfs.storage.interfaces import Facets
@@ -110,6 +111,22 @@ class Index:
         for half, column in enumerate(("high", "low")):
             ids[half, ascending] = blocks.gather(column, wanted[ascending])
         return encode(ids[0], ids[1])
+
+    def ending(self, bits: int, value: int) -> BitMap:
+        """Rows whose entry id, read as a number of 128 bits, ends with ``value`` in its last ``bits`` (1 to 62) bits."""
+        found = BitMap()
+        mask = (1 << bits) - 1
+        for number, block in enumerate(self._state.blocks.items):
+            places = np.flatnonzero((block.columns["low"] & mask) == value)
+            found |= bitmap_of((places + (number << BLOCK_BITS)).astype(np.uint32))
+        return found & self._state.all
+
+    def holders(self, row: int) -> tuple[list[str], int]:
+        """The nodes that hold the content of a row, in order, and how many of them are alive."""
+        holders = self._state.holders
+        one = BitMap((row,))
+        nodes = sorted(node for node in holders.nodes() if holders.rows(node, one))
+        return nodes, len(holders.alive.intersection(nodes))
 
     def begin_save(self) -> Saving:
         """Begins to save the index as it is now: take all its steps, then write it. One begun before and not yet
