@@ -22,6 +22,9 @@ FORMAT = 1
 """First item of an encoded record; raised when the encoding changes."""
 
 
+_SCALARS = frozenset({bool, int, str, bytes, type(None)})
+
+
 class Ref(NamedTuple):
     """The name of a record: its kind (``entry``, ``tag``, ``search``, ``user``, …) and its key."""
 
@@ -115,8 +118,26 @@ def decode(data: bytes) -> Record:
         version, kind, key, stamps, names, values, numbers = msgpack.unpackb(data, use_list=False)
         if version != FORMAT:
             raise Corrupt(f"a record of format {version!r} cannot be read by this version of tagfs; upgrade it")
+        _check_types(str, (kind, key, *names, *(node for _time, node in stamps)))
+        _check_types(int, (*numbers, *(time for time, _node in stamps)))
+        _check_values(values)
         made = [Stamp(*stamp) for stamp in stamps]
         fields = {name: Field(value, made[at]) for name, value, at in zip(names, values, numbers, strict=True)}
-    except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
-        raise Corrupt(f"a stored record cannot be read: {error}") from error
+    except (ValueError, TypeError, IndexError, RecursionError, msgpack.UnpackException) as error:
+        raise Corrupt(f"a record cannot be read: {error}") from error
     return Record(kind, key, fields)
+
+
+def _check_types(wanted: type, items: tuple[object, ...]) -> None:
+    # Records come from peers as well: what has another type here would fail much later, far from its cause.
+    if not {wanted}.issuperset(map(type, items)):
+        raise TypeError(f"something else where {wanted.__name__} belongs")
+
+
+def _check_values(values: tuple[object, ...]) -> None:
+    if not _SCALARS.issuperset(map(type, values)):
+        for value in values:
+            if type(value) is tuple:
+                _check_values(value)
+            elif type(value) not in _SCALARS:
+                raise TypeError(f"a field cannot hold {type(value).__name__}")

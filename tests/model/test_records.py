@@ -107,6 +107,40 @@ def test_other_bytes_are_refused(data):
         decode(data)
 
 
+@pytest.mark.parametrize(
+    "packed",
+    [
+        (FORMAT, 1, "k", [], [], [], []),
+        (FORMAT, "entry", b"k", [], [], [], []),
+        (FORMAT, "entry", "k", [(1, "a")], [b"name"], ["x"], [0]),
+        (FORMAT, "entry", "k", [("1", "a")], ["name"], ["x"], [0]),
+        (FORMAT, "entry", "k", [(1, 2)], ["name"], ["x"], [0]),
+        (FORMAT, "entry", "k", [(1, "a", "b")], ["name"], ["x"], [0]),
+        (FORMAT, "entry", "k", [(1, "a")], ["name"], [1.5], [0]),
+        (FORMAT, "entry", "k", [(1, "a")], ["name"], [{"a": 1}], [0]),
+        (FORMAT, "entry", "k", [(1, "a")], ["name"], [("a", (1.5,))], [0]),
+        (FORMAT, "entry", "k", [(1, "a")], ["name"], ["x"], [1]),
+        (FORMAT, "entry", "k", [(1, "a")], ["name"], ["x"], ["0"]),
+        (FORMAT, "entry", "k", [(1, "a")], ["name", "home"], ["x"], [0]),
+        (FORMAT, "entry", "k", [(1, "a")], 5, ["x"], [0]),
+        (FORMAT, "entry", "k"),
+    ],
+)
+def test_wrong_types_are_refused(packed):
+    """A peer cannot bring in a record that breaks whoever reads it."""
+    with pytest.raises(Corrupt):
+        decode(msgpack.packb(packed))
+
+
+def test_endless_nesting_is_refused():
+    """Values inside each other without end are Corrupt, not a crash."""
+    data = msgpack.packb((FORMAT, "entry", "k", [(1, "a")], ["name"], [None], [0]))
+    assert data.count(b"\xc0") == 1
+    for depth in (500, 100_000):
+        with pytest.raises(Corrupt):
+            decode(data.replace(b"\xc0", b"\x91" * depth + b"\xcb" + bytes(8)))
+
+
 def test_a_newer_format_is_told_apart():
     """Bytes of a later version of tagfs are refused with advice, not misread."""
     newer = msgpack.packb((FORMAT + 1, "entry", "k", [], [], [], []))
