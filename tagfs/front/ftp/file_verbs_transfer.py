@@ -1,0 +1,295 @@
+"""RETR, STOR, STOU, APPE, REST, ABOR: contents over data connections. Layer: front.
+
+A content is stored when its data connection has ended cleanly and the control connection is still there; else what came is
+kept for a resume. Sources: RFC 959, RFC 1123 section 4.1.2.9 (STOU), RFC 3659 section 5 (REST).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from secrets import token_hex
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+
+from tagfs.errors import BadRequest, NotFound, TagfsError
+from tagfs.front.ftp.ascii import FromNetwork, to_network
+from tagfs.front.ftp.data_connection import DataLost
+from tagfs.front.ftp.data_ports import NoDataConnection
+from tagfs.front.ftp.directory import changes
+from tagfs.front.ftp.directory.changes import Spot
+from tagfs.front.ftp.directory.lookup import Lookup
+from tagfs.front.ftp.exchange import Exchange
+from tagfs.front.ftp.file_state import lookup_of, state_of
+from tagfs.front.ftp.file_verbs_names import path_of
+from tagfs.front.ftp.tag_verbs_content import copies_text
+from tagfs.front.ftp.verb import Verb
+from tagfs.model.paths import VirtualPath
+from tagfs.node.interfaces import Added
+
+T = TypeVar("T")
+
+
+class BadRestart(TagfsError):
+    """REST named an offset that is not there (RFC 3659 section 5.3)."""
+
+    ftp = 554
+
+
+# Down
+
+
+async def retr(exchange: Exchange) -> None:
+    """``RETR path``"""
+    state = state_of(exchange)
+    offset = state.take_restart()
+    try:
+        if offset and state.ascii:
+            raise BadRestart("REST goes with TYPE I only")
+        path = path_of(exchange)
+        entry = await lookup_of(exchange).entry(path)
+        if offset > entry.content.size:
+            raise BadRestart(f"{path} has {entry.content.size} bytes; there is no byte {offset}")
+        reading: Any = await exchange.node.read(exchange.principal, entry.id, offset)
+    except BaseException:
+        state.drop_data()
+        raise
+    try:
+        read = to_network(reading.read) if state.ascii else reading.read
+        await send_all(exchange, read, f"{path} ({reading.length} bytes)")
+    finally:
+        reading.close()
+    exchange.session.tally("sent")
+    exchange.reply(226, "sent")
+
+
+async def send_all(exchange: Exchange, read: Callable[[int], Awaitable[bytes]], what: str) -> None:
+    """Announces and sends what ``read`` gives over the data connection; returns when all was handed to the network."""
+    state = state_of(exchange)
+    exchange.reply(150, f"Opening data connection for {what}")
+    exchange.begin_transfer()
+    try:
+        connection = await state.open_data()
+        await connection.send(read, state.piece)
+    except CancelledError:
+        state.drop_data()
+        raise DataLost("stopped") from None
+    finally:
+        state.connection = None
+
+
+# Up
+
+
+async def stor(exchange: Exchange) -> None:
+    """``STOR path``; behind REST it goes on at that offset"""
+    state = state_of(exchange)
+    offset = state.take_restart()
+    try:
+        spot = changes.writable(path_of(exchange))
+        if offset:
+            if state.ascii:
+                raise BadRestart("REST goes with TYPE I only")
+            receiving = await _restarted(lookup_of(exchange), spot, offset)
+        else:
+            receiving = await exchange.node.receive(exchange.principal, state.announced)
+    except BaseException:
+        state.drop_data()
+        raise
+    await _store(exchange, spot, receiving)
+    if not offset:
+        await _forget_kept(exchange, spot)
+
+
+async def appe(exchange: Exchange) -> None:
+    """``APPE path``: goes on behind what is there: the file, else what came of an upload that was cut off"""
+    state = state_of(exchange)
+    state.take_restart()
+    try:
+        spot = changes.writable(path_of(exchange))
+        receiving = await _appended(lookup_of(exchange), spot)
+    except BaseException:
+        state.drop_data()
+        raise
+    await _store(exchange, spot, receiving)
+
+
+async def stou(exchange: Exchange) -> None:
+    """``STOU [name]``: stores under a name that nothing in the directory has, and tells it"""
+    state = state_of(exchange)
+    state.take_restart()
+    lookup = lookup_of(exchange)
+    try:
+        path = await _free_name(lookup, state.path(exchange.argument or "file"))
+        spot = changes.writable(path)
+        receiving: Any = await exchange.node.receive(exchange.principal, state.announced)
+    except BaseException:
+        state.drop_data()
+        raise
+    await _store(exchange, spot, receiving, f"FILE: {path.name}")
+
+
+async def _free_name(lookup: Lookup, path: VirtualPath) -> VirtualPath:
+    stem, dot, extension = path.name.rpartition(".")
+    while True:
+        try:
+            await lookup.entry(path)
+        except NotFound:
+            return path
+        unique = token_hex(4)
+        path = path.parent.child(f"{stem}-{unique}.{extension}" if stem and dot else f"{path.name}-{unique}")
+
+
+async def _restarted(lookup: Lookup, spot: Spot, offset: int) -> Any:
+    """A receiving that goes on behind ``offset`` bytes: of what was kept of this upload, else of the file there."""
+    kept = await lookup.node.kept(lookup.principal, str(spot.path))
+    if kept is not None and kept >= offset:
+        return await lookup.node.resume(lookup.principal, str(spot.path), offset)
+    try:
+        entry = await lookup.entry(spot.path)
+    except NotFound:
+        raise BadRestart(f"{spot.path}: {kept or 0} bytes are here, so it cannot go on at {offset}") from None
+    if entry.content.size < offset:
+        raise BadRestart(f"{spot.path} has {entry.content.size} bytes, so it cannot go on at {offset}")
+    receiving: Any = await lookup.node.receive(lookup.principal)
+    await _copied(lookup, entry, receiving, offset)
+    return receiving
+
+
+async def _appended(lookup: Lookup, spot: Spot) -> Any:
+    """A receiving that goes on behind all that SIZE tells of."""
+    try:
+        entry = await lookup.entry(spot.path)
+    except NotFound:
+        kept = await lookup.node.kept(lookup.principal, str(spot.path))
+        if kept is not None:
+            return await lookup.node.resume(lookup.principal, str(spot.path), kept)
+        return await lookup.node.receive(lookup.principal)
+    receiving: Any = await lookup.node.receive(lookup.principal)
+    await _copied(lookup, entry, receiving, entry.content.size)
+    return receiving
+
+
+async def _copied(lookup: Lookup, entry: Any, receiving: Any, length: int) -> None:
+    try:
+        await changes.copy(lookup, entry, receiving, length)
+    except BaseException:
+        receiving.abort()
+        raise
+
+
+async def _store(exchange: Exchange, spot: Spot, receiving: Any, what: str = "") -> None:
+    """Takes a content in over the data connection and stores it at ``spot``."""
+    state = state_of(exchange)
+    state.announced = None
+    exchange.reply(150, what or f"Ok to send data for {spot.path}")
+    exchange.begin_transfer()
+    try:
+        await _receive(exchange, receiving)
+    except (DataLost, NoDataConnection, CancelledError) as error:
+        state.drop_data()
+        kept = await unstoppable(_keep(receiving, str(spot.path)))
+        if isinstance(error, NoDataConnection):
+            raise
+        raise DataLost(f"cut off; {kept} bytes are kept: SIZE tells them, REST or APPE goes on") from None
+    except BaseException:
+        state.drop_data()
+        receiving.abort()
+        raise
+    finally:
+        state.connection = None
+    added: Added = await unstoppable(changes.store(lookup_of(exchange), spot, receiving))
+    exchange.session.tally("stored")
+    exchange.reply(226, f"stored as {added.id} {copies_text(added.copies)}")
+
+
+async def _receive(exchange: Exchange, receiving: Any) -> None:
+    state = state_of(exchange)
+    connection = await state.open_data()
+    if state.ascii:
+        converting = FromNetwork(receiving)
+        await connection.receive(converting)
+        await _settled(converting.finish())
+    else:
+        await connection.receive(receiving)
+    # A client that died ended both its connections at once, the data connection as cleanly as after a whole file. Two
+    # turns of the reactor let the other end be seen, which then cancels this exchange.
+    for _ in range(2):
+        await deferLater(exchange.session.door.clock, 0)
+
+
+async def _settled(waited: object) -> None:
+    if isinstance(waited, Deferred):
+        await waited
+
+
+async def _keep(receiving: Any, slot: str) -> int:
+    if not receiving.size:
+        receiving.abort()
+        return 0
+    kept: int = await receiving.keep(slot)
+    return kept
+
+
+async def _forget_kept(exchange: Exchange, spot: Spot) -> None:
+    """A whole upload ends what an earlier one left: it must not be mixed into a later one."""
+    slot = str(spot.path)
+    if await exchange.node.kept(exchange.principal, slot) is not None:
+        left: Any = await exchange.node.resume(exchange.principal, slot, 0)
+        left.abort()
+
+
+async def unstoppable(work: Coroutine[Any, Any, T]) -> T:
+    """Does ``work`` to its end, also where the client leaves or ABOR comes meanwhile."""
+    outcome = Deferred.fromCoroutine(work)
+    while not outcome.called:
+        ended: Deferred[None] = Deferred()
+        outcome.addBoth(_pass_on, ended)
+        try:
+            await ended
+        except CancelledError:
+            continue
+    return await outcome
+
+
+def _pass_on(result: T, ended: Deferred[None]) -> T:
+    if not ended.called:
+        ended.callback(None)
+    return result
+
+
+# Both
+
+
+def rest(exchange: Exchange) -> None:
+    """``REST offset``"""
+    text = exchange.argument.strip()
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise BadRequest("REST takes an offset in bytes")
+    state_of(exchange).restart = int(text)
+    exchange.reply(350, f"the next transfer begins at {int(text)}")
+
+
+async def abor(exchange: Exchange) -> None:
+    """``ABOR``: the transfer is answered 426, then this 226"""
+    transfer = exchange.session.transfer
+    if transfer is not None:
+        transfer.cancel()
+        await transfer.finished()
+    state_of(exchange).drop_data()
+    exchange.reply(226, "nothing is transferred any more")
+
+
+VERBS = (
+    Verb("RETR", retr, "RETR path", "sends a file", any_bytes=True),
+    Verb(
+        "STOR", stor, "STOR path", "stores a file: its directories are its tags", any_bytes=True, ends_with_input=True
+    ),
+    Verb("STOU", stou, "STOU [name]", "stores a file under a new name", any_bytes=True, ends_with_input=True),
+    Verb(
+        "APPE", appe, "APPE path", "appends to a file, or goes on with an upload", any_bytes=True, ends_with_input=True
+    ),
+    Verb("REST", rest, "REST offset", "the next transfer begins there"),
+    Verb("ABOR", abor, "ABOR", "stops the transfer", in_transfer=True),
+)

@@ -1,0 +1,123 @@
+"""A tag port with FTP on loopback over a node in memory, and a client for it: Python's ftplib in another thread."""
+
+from __future__ import annotations
+
+import ftplib
+import io
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+import pytest_twisted
+from attrs import define
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.threads import deferToThread
+
+from tagfs.front.ftp.file_state import FileDoor
+from tagfs.front.ftp.protocol import TagFtpFactory
+from tagfs.model.entry import Entry
+from tagfs.model.principal import OWNER
+from tagfs.model.query import EVERYTHING, parse
+from tagfs.node.core import Core
+from tagfs.node.node import Node
+from tagfs.node.offload import Inline
+from tagfs.storage.memory import MemoryCatalog
+from tagfs.storage.memory_blobs import MemoryBlobStore
+
+T = TypeVar("T")
+
+
+class Client(ftplib.FTP):
+    """ftplib, with what tests say often. Its methods block: they run in :meth:`FtpWorld.session`."""
+
+    def put(self, path: str, data: bytes = b"content", **more: Any) -> str:
+        return self.storbinary(f"STOR {path}", io.BytesIO(data), **more)
+
+    def get(self, path: str, **more: Any) -> bytes:
+        pieces: list[bytes] = []
+        self.retrbinary(f"RETR {path}", pieces.append, **more)
+        return b"".join(pieces)
+
+    def names(self, path: str = "") -> list[str]:
+        """All names that MLSD shows, but for the views at the top."""
+        return [name for name, _ in self.mlsd(path, facts=["type"]) if not name.startswith("@")]
+
+    def refused(self, command: str) -> str:
+        """The reply to a command that must fail for good."""
+        try:
+            reply = self.sendcmd(command)
+        except ftplib.error_perm as error:
+            return str(error)
+        raise AssertionError(f"{command} was answered {reply}")
+
+
+@define
+class FtpWorld:
+    """The server: its node, and where it listens."""
+
+    node: Node
+    host: str
+    port: int
+
+    def session(self, work: Callable[[Client], T]) -> Deferred[T]:
+        """Runs a blocking function with a client that has logged in."""
+
+        def run() -> T:
+            with Client(encoding="utf-8") as client:
+                client.connect(self.host, self.port, timeout=10)
+                client.login()
+                return work(client)
+
+        return deferToThread(run)
+
+    def wire(self, work: Callable[[socket.socket], T]) -> Deferred[T]:
+        """Runs a blocking function with a bare connection."""
+
+        def run() -> T:
+            with socket.create_connection((self.host, self.port), timeout=10) as sock:
+                return work(sock)
+
+        return deferToThread(run)
+
+    async def add(self, name: str, *tags: str, data: bytes = b"content", home: str | None = None) -> str:
+        """Stores an entry past FTP; its id."""
+        receiving = await self.node.receive(OWNER, len(data))
+        receiving.write(data)
+        return str((await receiving.add(name, tags, home=home)).id)
+
+    async def found(self, query: str = "") -> list[Entry]:
+        """The entries that match, by name."""
+        tree = parse(query) if query else EVERYTHING
+        return sorted((await self.node.find(OWNER, tree)).entries, key=lambda entry: entry.name)
+
+    async def only(self, query: str = "") -> Entry:
+        """The one entry that matches."""
+        (entry,) = await self.found(query)
+        return entry
+
+
+@pytest_twisted.async_yield_fixture
+async def ftp() -> AsyncIterator[FtpWorld]:
+    from twisted.internet import reactor
+
+    inline = Inline()
+    core = Core(
+        "testnode",
+        MemoryCatalog("testnode"),
+        MemoryBlobStore(),
+        writer=inline,
+        readers=inline,
+        transfers=inline,
+        now_ms=lambda: time.time_ns() // 1_000_000,
+    )
+    node = Node(core, "test", "", "", OWNER)
+    files = FileDoor(reactor, size=8)
+    factory = TagFtpFactory(node, reactor, files=files)
+    listening = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
+    address = listening.getHost()
+    yield FtpWorld(node, address.host, address.port)
+    await listening.stopListening()
+    await factory.close()
+    await files.close()
