@@ -97,7 +97,10 @@ class Intake:
         body.push(data)
 
     def _released(self, size: int) -> None:
-        self.held -= size
+        limit = self._session.door.limits.held
+        was, self.held = self.held, self.held - size
+        if self.held <= limit < was:
+            self._session.pump()
 
     def _command(self, line: bytes) -> Exchange:
         # Every header has a colon; every request line a slash, or a colon in an absolute target.

@@ -164,6 +164,8 @@ class Session:
 
     def refuse(self, why: str) -> None:
         """Ends the session with ``421`` and these words. Only where nothing runs."""
+        if self._closing:
+            return
         self.put(f"421 {why}\r\n".encode())
         self.close()
 
