@@ -14,8 +14,8 @@ _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _HTTP: Final = re.compile(
     # Host: …, Origin: …
     rb" *" + _TOKEN + rb":"
-    # METHOD target HTTP/1.1
-    rb"|" + _TOKEN + rb" .*\bHTTP/\d(\.\d)?\s*\Z"
+    # METHOD target HTTP/1.1; a path http/1 alone is none
+    rb"|" + _TOKEN + rb" .* HTTP/\d(\.\d)?\s*\Z"
     # GET /x as HTTP/0.9 has it. No entry id, tag or query begins with / or http:.
     rb"|(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH) +(?:/|https?:)",
     re.IGNORECASE | re.DOTALL,
