@@ -20,6 +20,8 @@ from twisted.python import usage
 
 from tagfs import __version__
 from tagfs.errors import StartError, TagfsError
+from tagfs.front.ftp.door import Limits
+from tagfs.front.ftp.file_state import FileDoor
 from tagfs.front.ftp.protocol import TagFtpFactory
 from tagfs.model.principal import OWNER, Principal, Role
 from tagfs.node.core import Core
@@ -187,14 +189,21 @@ class NodeService(Service):
     def _open_doors(self, node: Node) -> None:
         settings = self.settings
         if settings.ftp is not None:
-            factory = TagFtpFactory(
-                node,
-                self.reactor,
-                idle_timeout_s=settings.idle_timeout,
-                stall_timeout_s=settings.stall_timeout,
-                max_sessions=settings.sessions,
-                max_sessions_per_host=settings.sessions_per_host,
+            limits = Limits(
+                sessions=settings.sessions,
+                sessions_per_host=settings.sessions_per_host,
+                idle_s=settings.idle_timeout,
+                stall_s=settings.stall_timeout,
             )
+            files = FileDoor(
+                self.reactor,
+                ports=settings.passive_ports and range(settings.passive_ports[0], settings.passive_ports[1] + 1),
+                masquerade=settings.masquerade,
+                require_tls=settings.ftp_tls == "required",
+                stall_s=settings.stall_timeout,
+            )
+            self._closers.append(files.close)
+            factory = TagFtpFactory(node, self.reactor, limits=limits, files=files)
             self._listen("ftp", settings.ftp, factory, factory.close)
 
     def _listen(

@@ -478,3 +478,40 @@ async def test_a_sink_that_fails_ends_the_transfer(setup: DataSetup) -> None:
     with pytest.raises(StorageFull):
         await receiving
     caller.close()
+
+
+async def test_a_transfer_that_does_not_move_is_given_up(setup: DataSetup) -> None:
+    """A client that takes nothing, or sends nothing, is not waited for longer than the limit; a slow store is."""
+    clock = task.Clock()
+    connection, caller = await opened(setup)
+    connection.watch(clock, 30)
+    basin = Basin()
+    receiving = Deferred.fromCoroutine(connection.receive(basin))
+    caller.send(b"x")
+    await until(lambda: connection.moved)
+    clock.advance(30)
+    basin.wait = Deferred()
+    caller.send(b"x")
+    await until(lambda: connection.moved == 2)
+    clock.advance(90)
+    basin.wait.callback(None)
+    clock.advance(30)
+    clock.advance(30)
+    with pytest.raises(DataLost, match="nothing moved for 30 seconds"):
+        await receiving
+    caller.close()
+    assert not clock.getDelayedCalls()
+
+
+async def test_a_client_that_takes_nothing_is_given_up(setup: DataSetup) -> None:
+    """The same limit holds for downloads."""
+    clock = task.Clock()
+    connection, caller = await opened(setup)
+    connection.watch(clock, 30)
+    sending = Deferred.fromCoroutine(connection.send(Source(200_000_000).read))
+    await until(lambda: connection._writable is not None)
+    clock.advance(30)
+    clock.advance(30)
+    with pytest.raises(DataLost, match="nothing moved"):
+        await sending
+    caller.close()

@@ -12,7 +12,7 @@ from typing import Protocol as Shape
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -53,10 +53,13 @@ class DataConnection(Protocol):
         self._ended: Deferred[None] = Deferred()
         self._writable: Deferred[None] | None = None
         self._paused = True
+        self._sending = False
+        self._flushing = False
         self._sink: Sink | None = None
         self._trouble: Failure | None = None
         self._waits = 0
         self._settled: Deferred[None] | None = None
+        self._stall: IDelayedCall | None = None
         self.moved = 0
         """Bytes sent or received so far."""
 
@@ -88,6 +91,9 @@ class DataConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._end = reason
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
         self._wake()
         self._ended.callback(None)
 
@@ -114,6 +120,20 @@ class DataConnection(Protocol):
         """Turns TLS on, as its server, also where we ``called`` the client (RFC 4217 section 7)."""
         self.transport.startTLS(context, not called)
 
+    def watch(self, clock: IReactorTime, stall_s: float) -> None:
+        """From now on cuts the connection when the peer lets ``stall_s`` seconds pass without a byte moving."""
+        self._stall = clock.callLater(stall_s, self._look, clock, stall_s, self.moved)
+
+    def _look(self, clock: IReactorTime, stall_s: float, moved: int) -> None:
+        self._stall = None
+        # While this side is the one that is waited for (a slow store), the peer is not to blame.
+        ours = self._waits > 0 or (self._sending and self._writable is None and not self._flushing)
+        if moved == self.moved and not ours:
+            self._trouble = Failure(DataLost(f"nothing moved for {stall_s:g} seconds"))
+            self.abort()
+        else:
+            self.watch(clock, stall_s)
+
     async def send(self, read: Callable[[int], Awaitable[bytes]], piece: int = PIECE) -> None:
         """Sends what ``read(limit)`` gives until it is empty, then ends the connection.
 
@@ -121,25 +141,28 @@ class DataConnection(Protocol):
         whatever ``read`` raises (then the connection was cut, so that the peer does not take the part for the whole).
         """
         self._paused = False
+        self._sending = True
         self.transport.registerProducer(self, True)
+        ahead = Deferred.fromCoroutine(_awaited(read(piece)))
         try:
-            ahead = Deferred.fromCoroutine(_awaited(read(piece)))
             while data := await ahead:
                 self.transport.write(data)
                 self.moved += len(data)
                 # The store reads on while the network takes what it has.
                 ahead = Deferred.fromCoroutine(_awaited(read(piece)))
                 if not await self._room():
-                    ahead.addErrback(lambda _: None)
-                    raise DataLost("the data connection was closed by the client; the transfer is incomplete")
+                    self._check_end("the transfer is incomplete")
+                    raise DataLost("the client closed the data connection; the transfer is incomplete")
         except BaseException:
+            ahead.addErrback(_heard)
             self.abort()
             raise
+        ahead.addErrback(_heard)
         self.transport.unregisterProducer()
+        self._flushing = True
         self.transport.loseConnection()
         await self._ended
-        if not self._is_clean():
-            raise DataLost("the data connection broke; the transfer is incomplete")
+        self._check_end("the transfer is incomplete")
 
     async def _room(self) -> bool:
         """Waits until more may be written; False where the connection is gone."""
@@ -160,10 +183,7 @@ class DataConnection(Protocol):
         if self._waits:
             self._settled = Deferred()
             await self._settled
-        if self._trouble is not None:
-            self._trouble.raiseException()
-        if not self._is_clean():
-            raise DataLost("the data connection broke; what came is kept for a resume")
+        self._check_end("what came is no whole file")
 
     def _refused(self, failure: Failure) -> None:
         self._trouble = self._trouble or failure
@@ -179,8 +199,12 @@ class DataConnection(Protocol):
         if settled is not None:
             settled.callback(None)
 
-    def _is_clean(self) -> bool:
-        return self._end is not None and self._end.check(ConnectionDone) is not None
+    def _check_end(self, outcome: str) -> None:
+        if self._trouble is not None:
+            self._trouble.raiseException()
+        assert self._end is not None
+        if not self._end.check(ConnectionDone):
+            raise DataLost(f"the data connection broke; {outcome}")
 
     def abort(self) -> None:
         """Cuts the connection at once; a transfer over it fails with :class:`DataLost`. Harmless after the end."""
@@ -190,3 +214,7 @@ class DataConnection(Protocol):
 
 async def _awaited(waited: Awaitable[bytes]) -> bytes:
     return await waited
+
+
+def _heard(failure: Failure) -> None:
+    """A piece that was read ahead is not wanted any more, nor what went wrong with it."""

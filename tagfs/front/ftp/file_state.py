@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IOpenSSLContextFactory
 
+from tagfs.errors import StartError
 from tagfs.front.ftp.data_connection import PIECE, TLS_PIECE, DataConnection
 from tagfs.front.ftp.data_lines import plain_address
 from tagfs.front.ftp.data_ports import NoDataConnection, PassivePorts
@@ -30,6 +31,7 @@ class FileDoor:
     :param ports: numbers that passive ports are chosen from; None for any.
     :param masquerade: the IPv4 address that PASV tells to clients from other machines; None for the one they called.
     :param require_tls: whether contents and listings go over TLS only.
+    :param stall_s: a data connection on which no byte moves for so many seconds is cut.
     """
 
     def __init__(
@@ -38,11 +40,17 @@ class FileDoor:
         *,
         size: int = 128,
         ports: Sequence[int] | None = None,
-        masquerade: IPv4Address | None = None,
+        masquerade: str | None = None,
         require_tls: bool = False,
+        stall_s: float = 300.0,
     ) -> None:
         self.reactor = reactor
-        self.ports = PassivePorts(reactor, size=size, ports=ports, masquerade=masquerade)
+        try:
+            shown = IPv4Address(masquerade) if masquerade is not None else None
+        except ValueError:
+            raise StartError(f"the masquerade address {masquerade} is no IPv4 address, which PASV has to tell") from None
+        self.ports = PassivePorts(reactor, size=size, ports=ports, masquerade=shown)
+        self.stall_s = stall_s
         self.made = MadeFolders()
         self.require_tls = require_tls
 
@@ -132,6 +140,7 @@ class FileState:
         """The data connection for the transfer that begins now, under TLS where PROT P says so."""
         opened = await self.data.open()
         self.connection = opened.connection
+        opened.connection.watch(self.door.reactor, self.door.stall_s)
         if self.private:
             context = self._session.door.tls
             assert context is not None, "PROT P without a context"
