@@ -157,6 +157,12 @@ class NodeService(Service):
         self._closers.append(housekeeping.stop)
         self._open_doors(node)
         housekeeping.start()
+        # Not before the reactor has its signal handlers: whoever reads run.json may send SIGTERM at once.
+        self.reactor.callWhenRunning(self._announce, directory, node)
+
+    def _announce(self, directory: DataDirectory, node: Node) -> None:
+        if not self.running:
+            return
         directory.announce(self._facts(node))
         self.log.info(
             "node {name} ({id}) is up with {entries} entries: {doors}",
