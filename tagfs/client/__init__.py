@@ -22,11 +22,12 @@ from tagfs.client.errors import (
     NotSupported,
     ProtocolViolation,
     Refused,
-    SourceChanged,
+    SourceFailed,
     TimedOut,
     TooLarge,
     TryLater,
 )
+from tagfs.client.insistence import insistently
 from tagfs.client.pipeline import Body, Command
 from tagfs.client.replies import Reply
 from tagfs.client.rows import Changed, FoundRow, Information, NodeRow, Stored
@@ -55,11 +56,12 @@ __all__ = [
     "ProtocolViolation",
     "Refused",
     "Reply",
-    "SourceChanged",
+    "SourceFailed",
     "Stored",
     "TimedOut",
     "TooLarge",
     "TryLater",
+    "insistently",
     "parse_address",
     "quoted",
     "tags_in",

@@ -172,8 +172,8 @@ class Channel:
                 return True
             try:
                 piece = next(first, None)
-            except (OSError, ClientError):
-                self.close()
+            except ClientError:
+                self.close()  # the bytes that were announced will never come
                 raise
             if piece is None:
                 self._queue.popleft()

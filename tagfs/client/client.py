@@ -76,6 +76,11 @@ class Client:
                 pass  # it is being closed anyway
         channel.close()
 
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is there, as far as is known."""
+        return self._channel.open
+
     def reconnect(self) -> None:
         """A new connection in place of the old one, logged in again."""
         self._channel.close()
@@ -163,8 +168,18 @@ class Client:
         self, query: str = "", *, limit: int | None = None, prefix: str | None = None, sort: str | None = None
     ) -> list[tuple[str, int]]:
         """Tags of the entries that match, with counts; ``sort`` is ``count`` or ``name``."""
+        return self.tags_and_total(query, limit=limit, prefix=prefix, sort=sort)[0]
+
+    def tags_and_total(
+        self, query: str = "", *, limit: int | None = None, prefix: str | None = None, sort: str | None = None
+    ) -> tuple[list[tuple[str, int]], int]:
+        """:meth:`tags`, and how many there are in all."""
         line = f"TAGS {check_query(query)}{options(limit=limit, prefix=prefix, sort=sort)}"
-        return [reading.tag_count(row) for row in self.request(line, repeatable=True).rows]
+        reply = self.request(line, repeatable=True)
+        total = reading.pairs(reply.text).get("total", "")
+        if not total.isdigit():
+            raise ProtocolViolation(f"the server ended a list of tags with {reply.text[:80]!r}")
+        return [reading.tag_count(row) for row in reply.rows], int(total)
 
     def info(self, entry_id: str) -> reading.Information:
         """Everything known of one entry. Raises :class:`Missing`."""
@@ -192,12 +207,11 @@ class Client:
     ) -> reading.Stored:
         """Stores a content. ``key`` (one is made up where none is given) keeps a repeat from storing twice.
 
-        ``modified`` is RFC 3339 in UTC; ``folder`` the home. Bytes are sent again on a new connection if the first one
-        breaks; a :class:`Body` is not, since its file was read.
+        ``modified`` is RFC 3339 in UTC; ``folder`` the home. Raises :class:`SourceFailed` where a :class:`Body` cannot be read.
         """
         key = key or secrets.token_hex(12)
         command = add_command(name, content, tags=tags, key=key, modified=modified, folder=folder)
-        return self._again(lambda: self._stored(command), isinstance(content, bytes))
+        return self._again(lambda: self._stored(command), repeatable=True)
 
     def _stored(self, command: Command) -> reading.Stored:
         channel = self._ready()
@@ -323,6 +337,10 @@ class Found:
         """Where the next page begins, if a limit ended this one."""
 
     def __iter__(self) -> Iterator[reading.FoundRow]:
+        return map(reading.found_row, self.lines())
+
+    def lines(self) -> Iterator[str]:
+        """The rows as the server sent them."""
         channel, head = self._client._again(self._begin, repeatable=True)
         yield from self._client._tracked(self._rows(channel, head))
 
@@ -335,10 +353,9 @@ class Found:
             raise refusal(reply.code, reply.text)
         return channel, head
 
-    def _rows(self, channel: Channel, head: Head) -> Iterator[reading.FoundRow]:
+    def _rows(self, channel: Channel, head: Head) -> Iterator[str]:
         lines = Rows(channel, head)
-        for row in lines:
-            yield reading.found_row(row)
+        yield from lines
         self._finish(lines.last)
 
     def _finish(self, last: str) -> None:

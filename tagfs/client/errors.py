@@ -15,8 +15,13 @@ class BadAddress(ClientError):
     """A server address cannot be read."""
 
 
-class SourceChanged(ClientError):
-    """A file gave fewer bytes than announced while it was being sent; the connection was given up, nothing stored."""
+class SourceFailed(ClientError):
+    """A file could not be read to its announced end while it was being sent; the connection was given up, so that nothing of
+    it is stored. ``body`` is the :class:`~tagfs.client.pipeline.Body` in question."""
+
+    def __init__(self, body: object, text: str) -> None:
+        self.body = body
+        super().__init__(text)
 
 
 class ConnectionFailed(ClientError):

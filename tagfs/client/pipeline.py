@@ -11,34 +11,43 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
 from tagfs.client.channel import CHUNK, Channel
-from tagfs.client.errors import Closing, ConnectionLost, SourceChanged
+from tagfs.client.errors import ClientError, Closing, ConnectionLost, SourceFailed
 from tagfs.client.replies import Reply, read_head, rest_of_reply
 from tagfs.client.rows import leading_number
 from tagfs.client.text import check_line
 
 COMMANDS = 256
 BYTES = 8 << 20
+MAX_LINE = 65_000
+"""Bytes of a command line; the protocol takes 64 KiB."""
 
 
 class Body(NamedTuple):
-    """``size`` bytes from an open file, read when they are sent; ``name`` is for messages."""
+    """A content of ``size`` bytes, opened by ``source`` when its turn to be sent has come; ``name`` is for messages.
 
-    file: BinaryIO
+    ``progress`` is told of each piece, in bytes. A repeat opens the source again.
+    """
+
+    source: Callable[[], BinaryIO]
     size: int
     name: str
     progress: Callable[[int], object] | None = None
 
     def pieces(self) -> Iterator[bytes]:
-        """The content in pieces. Raises :class:`SourceChanged` where the file turns out shorter."""
-        left = self.size
-        while left:
-            piece = self.file.read(min(CHUNK, left))
-            if not piece:
-                raise SourceChanged(f"{self.name}: became shorter while it was sent; nothing of it was stored")
-            left -= len(piece)
-            yield piece
-            if self.progress is not None:
-                self.progress(len(piece))
+        """The content in pieces. Raises :class:`SourceFailed` where it cannot be read, or is shorter than it was."""
+        try:
+            with self.source() as file:
+                left = self.size
+                while left:
+                    piece = file.read(min(CHUNK, left))
+                    if not piece:
+                        raise SourceFailed(self, f"{self.name}: became shorter while it was sent")
+                    left -= len(piece)
+                    yield piece
+                    if self.progress is not None:
+                        self.progress(len(piece))
+        except OSError as error:
+            raise SourceFailed(self, f"{self.name}: {error.strerror or error}") from error
 
 
 class Command(NamedTuple):
@@ -77,7 +86,11 @@ def pipelined(channel: Channel, commands: Iterable[Command], window: int = COMMA
 
 def send(channel: Channel, command: Command) -> None:
     """Queues a command and its content."""
-    channel.send(check_line(command.line).encode("utf-8", "surrogateescape") + b"\r\n")
+    line = check_line(command.line).encode("utf-8", "surrogateescape")
+    if len(line) > MAX_LINE:
+        # The server would refuse the line and take a content that follows it for commands.
+        raise ClientError(f"the command is {len(line)} bytes long; at most {MAX_LINE} can be sent")
+    channel.send(line + b"\r\n")
     if isinstance(command.body, Body):
         channel.send_from(command.body.pieces())
     elif command.body:

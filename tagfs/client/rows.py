@@ -90,8 +90,7 @@ def tag_count(row: str) -> tuple[str, int]:
     count, tab, tag = row.partition("\t")
     if not tab or not _COUNT.fullmatch(count):
         raise _unreadable(row)
-    named = tags_in(tag) if tag.startswith('"') else (tag,)
-    return named[0] if len(named) == 1 else tag, int(count)
+    return _one(tag), int(count)
 
 
 def node_row(row: str) -> NodeRow:
@@ -107,7 +106,7 @@ def saved_row(row: str) -> tuple[str, str]:
     name, tab, query = row.partition("\t")
     if not tab:
         raise _unreadable(row)
-    return name, query
+    return _one(name), query
 
 
 def information(rows: Iterable[str]) -> Information:
@@ -140,6 +139,12 @@ def leading_number(text: str) -> int:
 def pairs(text: str) -> dict[str, str]:
     """The ``key=value`` words of a reply's last line."""
     return dict(_PAIR.findall(text))
+
+
+def _one(word: str) -> str:
+    """A single word that may be quoted."""
+    named = tags_in(word) if word.startswith('"') else ()
+    return named[0] if len(named) == 1 else word
 
 
 def _unreadable(row: str) -> ProtocolViolation:

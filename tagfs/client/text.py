@@ -41,7 +41,7 @@ def options(**values: object) -> str:
 def tags_in(column: str) -> tuple[str, ...]:
     """The tags of a row's last column. Raises :class:`ProtocolViolation` where quotes do not close."""
     if '"' not in column:
-        return tuple(column.split())
+        return tuple(tag for tag in column.split(" ") if tag)
     tags = []
     for part in _WORD.finditer(column):
         inner, bare = part.groups()

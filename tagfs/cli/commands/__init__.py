@@ -1,0 +1,1 @@
+"""One module per kind of command; each is imported when it is needed."""

@@ -1,0 +1,212 @@
+"""Storing candidates: ask what is there, merge tags into that, store the rest. Layer: cli.
+
+Everything is asked and stored in batches, with many commands in flight, so that small files cost no round trip each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from tagfs.cli.intake.candidates import Candidate
+from tagfs.cli.intake.walk import Problem
+from tagfs.client import (
+    Body,
+    Client,
+    Command,
+    FoundRow,
+    Missing,
+    NoSpace,
+    NotLoggedIn,
+    Refused,
+    Reply,
+    SourceFailed,
+    insistently,
+    quoted,
+)
+from tagfs.client.client import add_command, stored_or_raise
+from tagfs.client.errors import refusal
+from tagfs.client.rows import found_row
+from tagfs.client.text import words
+from tagfs.model.names import fold, name_key
+
+BATCH = 256
+"""Files asked for at once."""
+BATCH_BYTES = 8 << 20
+"""Bytes of small contents in memory at once, about."""
+LOOK = 1000
+"""Most rows of one answer to "what of these is there"."""
+HOPELESS = (NoSpace, NotLoggedIn, Missing)
+"""Refusals that every later file would meet as well."""
+
+
+@dataclass
+class Report:
+    """What became of the files. ``problems`` were not stored; ``warnings`` were."""
+
+    stored: int = 0
+    merged: int = 0
+    there: int = 0
+    bytes: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    @property
+    def done(self) -> int:
+        """Files that are in the store now."""
+        return self.stored + self.merged + self.there
+
+
+def batches(candidates: Iterable[Candidate | Problem], report: Report) -> Iterator[list[Candidate]]:
+    """Candidates in groups of bounded size; problems and warnings go to the report."""
+    batch: list[Candidate] = []
+    size = 0
+    for candidate in candidates:
+        if isinstance(candidate, Problem):
+            report.problems.append(candidate)
+            continue
+        report.warnings += [Problem(candidate.relative, text) for text in candidate.warnings]
+        batch.append(candidate)
+        size += len(candidate.data or b"")
+        if len(batch) >= BATCH or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+class Storing:
+    """One import into one node."""
+
+    def __init__(self, client: Client, report: Report, dry_run: bool = False) -> None:
+        self._client = client
+        self._report = report
+        self._dry_run = dry_run
+        self._claimed: set[str] = set()
+        self._claimed_name = ""
+
+    def take(self, batch: list[Candidate]) -> None:
+        """Stores what is not there and merges tags into what is. Raises a HOPELESS refusal."""
+        rows = self._there(batch)
+        new: dict[tuple[str, ...], Candidate] = {}
+        retag: list[tuple[FoundRow, list[str]]] = []
+        for at, candidate in enumerate(batch):
+            row = self._claim(candidate, rows.get(at, ()))
+            if row is not None:
+                self._merge(candidate, row, retag)
+                continue
+            twin = new.get(_identity(candidate))
+            if twin is not None and not candidate.exact:
+                twin.tags += [tag for tag in candidate.tags if fold(tag) not in set(map(fold, twin.tags))]
+                self._report.merged += 1
+                continue
+            new[(*_identity(candidate), str(at)) if candidate.exact else _identity(candidate)] = candidate
+        if self._dry_run:
+            self._report.stored += len(new)
+            return
+        self._retag(retag)
+        self._store(list(new.values()))
+
+    def _there(self, batch: list[Candidate]) -> dict[int, list[FoundRow]]:
+        """For each candidate, by its place in the batch, the entries with its content and name."""
+        asked = self._worth_asking(batch)
+        found: dict[int, list[FoundRow]] = {}
+        for at, reply in insistently(self._client, asked, lambda at: Command(_question(batch[at]))):
+            assert not isinstance(reply, SourceFailed)
+            if reply.code >= 400:
+                raise refusal(reply.code, reply.text)
+            found[at] = [found_row(row) for row in reply.rows]
+        return found
+
+    def _worth_asking(self, batch: list[Candidate]) -> list[int]:
+        """One question for the whole batch rules out most: usually nothing of it is there."""
+        digests = dict.fromkeys(candidate.digest for candidate in batch)
+        query = " or ".join(f"digest:{digest}" for digest in digests)
+        found = self._client.find(query, limit=LOOK)
+        seen = {(name_key(row.name), row.size) for row in found}
+        if found.total > LOOK:
+            return list(range(len(batch)))
+        return [at for at, candidate in enumerate(batch) if (name_key(candidate.name), candidate.size) in seen]
+
+    def _claim(self, candidate: Candidate, rows: Iterable[FoundRow]) -> FoundRow | None:
+        """The entry that the candidate is. Of a manifest, each entry is taken for one line only: it may list twins.
+
+        Exports are ordered by name, so that twins follow each other and what is remembered stays small.
+        """
+        if not candidate.exact:
+            return next(iter(rows), None)
+        if candidate.name != self._claimed_name:
+            self._claimed_name = candidate.name
+            self._claimed.clear()
+        row = next((row for row in rows if row.id not in self._claimed), None)
+        if row is not None:
+            self._claimed.add(row.id)
+        return row
+
+    def _merge(self, candidate: Candidate, row: FoundRow, retag: list[tuple[FoundRow, list[str]]]) -> None:
+        has = set(map(fold, row.tags))
+        missing = [tag for tag in candidate.tags if fold(tag) not in has]
+        if missing:
+            self._report.merged += 1
+            retag.append((row, missing))
+        else:
+            self._report.there += 1
+
+    def _retag(self, retag: list[tuple[FoundRow, list[str]]]) -> None:
+        def command(item: tuple[FoundRow, list[str]]) -> Command:
+            row, tags = item
+            return Command(f"ADD-TAGS id:{row.id} | {words(tags)}")
+
+        for (row, _), reply in insistently(self._client, retag, command):
+            assert not isinstance(reply, SourceFailed)
+            if reply.code >= 400:
+                self._report.merged -= 1
+                self._refused(row.name, refusal(reply.code, reply.text))
+
+    def _store(self, new: list[Candidate]) -> None:
+        for candidate, outcome in insistently(self._client, new, _add):
+            if isinstance(outcome, SourceFailed):
+                self._report.problems.append(Problem(candidate.relative, str(outcome).split(": ", 1)[-1]))
+            else:
+                self._stored(candidate, outcome)
+
+    def _stored(self, candidate: Candidate, reply: Reply) -> None:
+        try:
+            made = stored_or_raise(reply)
+        except Refused as refused:
+            self._refused(candidate.relative, refused)
+            return
+        self._report.stored += 1
+        self._report.bytes += candidate.size
+        if candidate.exact and candidate.name == self._claimed_name:
+            self._claimed.add(made.id)
+        if made.kept:
+            self._report.warnings.append(Problem(candidate.relative, "has fewer copies than demanded yet"))
+
+    def _refused(self, relative: str, refused: Refused) -> None:
+        if isinstance(refused, HOPELESS):
+            raise refused
+        self._report.problems.append(Problem(relative, str(refused)))
+
+
+def _identity(candidate: Candidate) -> tuple[str, ...]:
+    return candidate.digest, name_key(candidate.name)
+
+
+def _question(candidate: Candidate) -> str:
+    where = f" and home:{quoted(candidate.home)}" if candidate.exact else ""
+    limit = LOOK if candidate.exact else 1
+    return f"FIND digest:{candidate.digest} and name:{quoted(candidate.name)}{where} | limit={limit} sort=added"
+
+
+def _add(candidate: Candidate) -> Command:
+    content: bytes | Body
+    if candidate.data is not None:
+        content = candidate.data
+    else:
+        path = candidate.path
+        content = Body(lambda: open(path, "rb"), candidate.size, candidate.relative)  # noqa: SIM115 (Body closes it)
+    return add_command(
+        candidate.name, content,
+        tags=candidate.tags, key=candidate.key, modified=candidate.modified, folder=candidate.home,
+    )  # fmt: skip
