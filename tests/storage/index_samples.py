@@ -40,6 +40,8 @@ def entries(draw: st.DrawFn, tags: tuple[str, ...] = TAGS) -> Entry:
     return Entry(identifier, f"n{draw(SMALL)}", content, draw(SMALL), chosen, None, trashed, ())
 
 
+SAMPLE = Entry(entry_id(5, bytes(10)), "n1", Content(bytes(32), 3, "text/plain", 0), 5, ("beach",), None, None, ())
+
 VALUES = st.sampled_from(("2023", "2024", "9", "10", "high", "", "1=2", "2024-01-01"))
 BOUNDS = st.none() | st.integers(-5, 8)
 LEAVES = st.one_of(

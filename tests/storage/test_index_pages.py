@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from index_samples import NaiveLookups, entries
-from test_index_queries import STEPS, apply
+from pyroaring import BitMap
+from test_index_queries import ROW_GAP, STEPS, apply
 
 from tagfs.model.entry import Content, Entry, entry_id, id_bytes
-from tagfs.model.order import Cursor, Sort
+from tagfs.model.order import Cursor, Scope, Sort
 from tagfs.model.query import EVERYTHING
 from tagfs.storage.index import Index, facets, order
 from tagfs.storage.index.ids import decode, encode, halves
@@ -94,51 +95,49 @@ def test_thousands_of_equal_values() -> None:
         assert index.first(found, sort, after, 100) == expected[12_345:12_445]
 
 
-@pytest.fixture(params=["counted", "intersected"])
-def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets small results take the path of large ones, in small steps."""
-    if request.param == "intersected":
-        monkeypatch.setattr(facets, "FEW", -1)
-        monkeypatch.setattr(facets, "_SAMPLE", 3)
-        monkeypatch.setattr(facets, "_COUNTED", 2)
-        monkeypatch.setattr(facets, "_MET", 2)
-
-
-@pytest.mark.usefixtures("few")
-def test_facets_equal_a_counter() -> None:
+@settings(max_examples=200)
+@given(
+    steps=STEPS,
+    chosen=st.sets(st.integers(0, 12)),
+    limit=st.integers(1, 12),
+    prefix=st.sampled_from(("", "b", "year=", "x", "zz")),
+    by_name=st.booleans(),
+)
+def test_facets_equal_a_counter(
+    steps: list[tuple[int, Entry | None]], chosen: set[int], limit: int, prefix: str, by_name: bool
+) -> None:
     """Counts, total and order of tags are those of counting one by one, for any part of the rows."""
-
-    @settings(max_examples=150)
-    @given(
-        steps=STEPS,
-        chosen=st.sets(st.integers(0, 12)),
-        everything=st.booleans(),
-        limit=st.integers(1, 12),
-        prefix=st.sampled_from(("", "b", "year=", "x", "zz")),
-        by_name=st.booleans(),
-    )
-    def check(
-        steps: list[tuple[int, Entry | None]],
-        chosen: set[int],
-        everything: bool,
-        limit: int,
-        prefix: str,
-        by_name: bool,
-    ) -> None:
-        index, table = Index(), {}
-        apply(index, table, steps)
-        result = index.evaluate(EVERYTHING, NaiveLookups(table))
-        if not everything:
-            for row in list(result):
-                if row // 30_000 not in chosen:
-                    result.discard(row)
+    index, table = Index(), {}
+    apply(index, table, steps)
+    everything = index.evaluate(EVERYTHING, NaiveLookups(table))
+    some = everything & BitMap(number * ROW_GAP for number in chosen)
+    for result in (some, everything - some, index.scoped(everything, Scope.LIVE), everything):
         counted = Counter(tag for row in result for tag in table[row].tags if tag.startswith(prefix))
         expected = sorted(counted.items(), key=lambda pair: pair[0] if by_name else (-pair[1], pair[0]))
         found = index.facets(result, limit, prefix, by_name)
         assert list(found.tags) == expected[:limit]
         assert found.total == len(expected)
 
-    check()
+
+@given(before=STEPS, between=st.lists(STEPS, min_size=1, max_size=4))
+def test_changes_between_steps_of_facets(
+    before: list[tuple[int, Entry | None]], between: list[list[tuple[int, Entry | None]]]
+) -> None:
+    """Changes between the steps neither break them nor give a count to a tag that never had such a row."""
+    index, table = Index(), {}
+    apply(index, table, before)
+    ever = {tag for entry in table.values() for tag in entry.tags}
+    pauses = index.facet_steps(index.evaluate(EVERYTHING, NaiveLookups(table)), 20)
+    for changes in between:
+        if next(pauses, "end") == "end":
+            return
+        apply(index, table, changes)
+        ever |= {tag for _, entry in changes if entry for tag in entry.tags}
+    found = facets.at_once(pauses)
+    names = [tag for tag, _ in found.tags]
+    assert len(names) == len(set(names)) == found.total
+    assert ever.issuperset(names)
+    assert all(count > 0 for _, count in found.tags)
 
 
 @given(st.lists(st.binary(min_size=16, max_size=16)))

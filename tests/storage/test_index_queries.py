@@ -68,6 +68,18 @@ def test_copies_are_counted_on_live_nodes(
         if matches(query, entry, copies=len(holders[row] & alive), nodes=holders[row])
     }
     assert set(index.evaluate(query, NaiveLookups(table))) == expected
+    for row in table:
+        assert index.holders(row) == (sorted(holders[row]), len(holders[row] & alive))
+
+
+@given(steps=STEPS, end=st.binary(min_size=1, max_size=2), bits=st.integers(1, 62))
+def test_rows_by_the_end_of_their_id(steps: list[tuple[int, Entry | None]], end: bytes, bits: int) -> None:
+    """Ids are found by their last bits, such as those that tell the partition."""
+    index, table = Index(), {}
+    apply(index, table, steps)
+    value = int.from_bytes(end, "big") & (1 << bits) - 1
+    numbers = {row: int.from_bytes(id_bytes(entry.id), "big") for row, entry in table.items()}
+    assert set(index.ending(bits, value)) == {row for row in table if numbers[row] & (1 << bits) - 1 == value}
 
 
 @given(first=STEPS, second=STEPS)

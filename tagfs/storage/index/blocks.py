@@ -77,14 +77,14 @@ class Block:
 
     def gather_tags(self, places: Places) -> TagNumbers:
         """The numbers of the tags of all these rows, one after the other."""
-        counts = self.count[places].astype(np.intp)
-        ends = np.cumsum(counts)
+        counts = self.count[places]
+        ends = np.cumsum(counts, dtype=np.intp)
         if not len(ends) or not ends[-1]:
             return self.pool[:0]
         # Position i of the result belongs to the row it falls into: its start, less what came before that row.
-        shift = self.start[places] + (counts - ends)
-        found: TagNumbers = self.pool[np.repeat(shift, counts) + np.arange(ends[-1])]
-        return found
+        positions = np.repeat(self.start[places] - (ends - counts), counts)
+        positions += np.arange(len(positions))
+        return self.pool.take(positions)
 
     def fill(
         self,

@@ -57,7 +57,8 @@ class Evaluation:
     def __init__(self, state: State, lookups: Lookups) -> None:
         self._state = state
         self._lookups = lookups
-        self._looked_up: dict[Text, BitMap] = {}
+        self._known: dict[Query, BitMap] = {}
+        """What was found whatever is ``within``, and took more than a look: a count may need it twice."""
 
     def rows(self, query: Query, within: BitMap) -> BitMap:
         """The rows that match, right for those of ``within``; other rows may be among them."""
@@ -84,7 +85,9 @@ class Evaluation:
             case Text():
                 return self._text(query, within)
             case TagGlob() | HasKey() | Compare() | Between():
-                return union([state.tags.rows[number] for number in matching_tags(state, query)])
+                if query not in self._known:
+                    self._known[query] = union([state.tags.rows[number] for number in matching_tags(state, query)])
+                return self._known[query]
         raise AssertionError(query)
 
     def count(self, query: Query, within: BitMap) -> int:
@@ -154,9 +157,9 @@ class Evaluation:
     def _text(self, query: Text, within: BitMap) -> BitMap:
         state = self._state
         if query.field not in _KNOWN_TEXTS:
-            if query not in self._looked_up:
-                self._looked_up[query] = BitMap(self._lookups.rows(query.field, query.pattern, query.glob))
-            return self._looked_up[query]
+            if query not in self._known:
+                self._known[query] = BitMap(self._lookups.rows(query.field, query.pattern, query.glob))
+            return self._known[query]
         fits = glob_pattern(query.pattern).fullmatch if query.glob else query.pattern.__eq__
         if query.field == "node":
             return union([state.holders.rows(node, within) for node in state.holders.nodes() if fits(fold(node))])

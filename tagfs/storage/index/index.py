@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 
 import numpy as np
 from pyroaring import BitMap
@@ -14,7 +15,7 @@ from tagfs.storage.index import order
 from tagfs.storage.index.blocks import BLOCK_BITS
 from tagfs.storage.index.cost import is_quick
 from tagfs.storage.index.evaluation import Evaluation, Lookups
-from tagfs.storage.index.facets import Steps, facets
+from tagfs.storage.index.facets import Steps, at_once, facets
 from tagfs.storage.index.ids import encode
 from tagfs.storage.index.rowsets import Rows, bitmap_of
 from tagfs.storage.index.saving import Saving, load
@@ -91,12 +92,7 @@ class Index:
 
     def facets(self, bitmap: BitMap, limit: int, prefix: str = "", by_name: bool = False) -> Facets:
         """The ``limit`` most frequent tags of these rows, or the first by name, as ICatalog.facets says; exact."""
-        steps = self.facet_steps(bitmap, limit, prefix, by_name)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
+        return at_once(self.facet_steps(bitmap, limit, prefix, by_name))
 
     def facet_steps(self, bitmap: BitMap, limit: int, prefix: str = "", by_name: bool = False) -> Steps:
         """:meth:`facets` as a generator that pauses every few milliseconds, and returns them in the end."""
@@ -129,21 +125,18 @@ class Index:
         return nodes, len(holders.alive.intersection(nodes))
 
     def begin_save(self) -> Saving:
-        """Begins to save the index as it is now: take all its steps, then write it. One begun before and not yet
-        through with its steps is given up."""
+        """Fixes the present moment, to be saved by the :meth:`~tagfs.storage.index.saving.Saving.write` of what is returned.
+        One begun before and not written is given up."""
         return Saving(self._state)
 
     def save(self, path: str, position: bytes) -> None:
         """Saves at once; ``position`` tells the owner up to which change the index had come. Raises OSError."""
-        saving = self.begin_save()
-        while saving.step():
-            pass
-        saving.write(path, position)
+        self.begin_save().write(path, position, nullcontext())
 
     @classmethod
     def load(cls, path: str, node: str = "") -> tuple[Index, bytes] | None:
-        """The index that this node saved at ``path``, and its position; None where there is none, it is damaged, or
-        was saved by another version: it is then to be made anew. A damaged one is never taken for whole."""
+        """The index that was saved at ``path``, and its position; None where there is none, it is damaged, or was saved
+        by another version: it is then to be made anew. A damaged one is never taken for whole."""
         loaded = load(path, node)
         return loaded and (cls(node, loaded[0]), loaded[1])
 

@@ -31,6 +31,8 @@ class Labels:
         """Per number: how many rows outside the trash have the label."""
         self.in_use = 0
         """How many labels have such a row."""
+        self.forgotten = 0
+        """How many labels were ever forgotten: as long as it stays, numbers mean the same."""
         self.keys: dict[str, set[int]] = {}
         """The numbers of the labels ``key=…`` of each key."""
         self._free: list[int] = []
@@ -154,6 +156,7 @@ class Labels:
         name = self.names[number]
         del self.numbers[name]
         self._free.append(number)
+        self.forgotten += 1
         split = split_tag(name)
         if split:
             numbers = self.keys[split[0]]

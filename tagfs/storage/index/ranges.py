@@ -9,7 +9,7 @@ from pyroaring import BitMap
 from tagfs.storage.index.blocks import BLOCK_BITS, COLUMNS, ZONE_BITS, Blocks
 from tagfs.storage.index.rowsets import bitmap_of, rows_of
 
-_FEW = 1 << 14
+_FEW = 1 << 16
 """So many rows are looked at one by one sooner than all rows zone by zone."""
 _LEAST, _GREATEST = -(1 << 63), (1 << 63) - 1
 

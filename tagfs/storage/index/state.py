@@ -81,7 +81,8 @@ class State:
             "low": low,
         }
         tags = self.tags.numbers_of(list(chain.from_iterable(entry.tags for entry in entries)))
-        kinds = self.types.numbers_of([fold(content.type) for content in contents])
+        folded = {name: fold(name) for name in {content.type for content in contents}}
+        kinds = self.types.numbers_of([folded[content.type] for content in contents])
         if self.before_change:
             self.before_change(rows[0], np.unique(tags).tolist(), np.unique(kinds).tolist())
             for row in range(rows[0], rows[-1] + BLOCK, BLOCK):
