@@ -88,7 +88,7 @@ class MemoryCatalog:
             if origins is None:
                 self._number(changed)
             else:
-                self._note_origins(origins, covered or {})
+                self._note_origins({ref: origins[ref] for ref in touched if ref in origins}, covered or {})
             return [self._records[change.ref] for change in changes]
 
     def _merge_one(self, change: Record) -> None:

@@ -182,6 +182,13 @@ class FeedContract:
         assert catalog.vector() == {"n2/e": 1}
         assert [record.key for record in catalog.changes({}, 10).records] == [made.key]
 
+    def test_numbers_of_other_records_are_ignored(self, catalog):
+        """origins may name more than the batch: numbers count only of records that come with it."""
+        peer = Writer("n2")
+        made = peer.entry("a")
+        catalog.merge([made], {ref(made): {"n2/e": 1}, ref(peer.entry("b")): {"n2/e": 2}})
+        assert catalog.vector() == {"n2/e": 1}
+
     def test_a_newer_number_supersedes_the_older(self, catalog):
         """Of one record and origin only the last number counts."""
         writer = Writer()
