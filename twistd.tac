@@ -7,18 +7,14 @@ import sys
 from pathlib import Path
 
 from twisted.application.service import Application
-from twisted.python.usage import UsageError
 
 # twistd does not put the directory of this file on the path; so a checkout needs no installation.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from tagfs.errors import StartError
 from tagfs.service import Options, makeService
 
-try:
-    options = Options()
-    options.parseOptions([])
-    application = Application("tagfs")
-    makeService(options).setServiceParent(application)
-except (StartError, UsageError) as error:
-    sys.exit(f"tagfs: {error}")  # one line: twistd would print a traceback
+options = Options()
+options.parseOptions([])  # where a setting is wrong, this ends the process with one line
+
+application = Application("tagfs")
+makeService(options).setServiceParent(application)

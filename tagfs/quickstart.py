@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from attrs import fields
 from twisted.scripts import twistd
@@ -70,8 +71,8 @@ def guide(facts: Mapping[str, str | None], data: Path, taken: Mapping[str, int],
     return "\n".join([*lines, "Stop with Ctrl-C. Start again: the data is still there.", ""])
 
 
-def announce(data: Path, taken: Mapping[str, int], bin_directory: Path) -> None:
-    """Waits until this process has written run.json, then prints the guide. Runs in a thread that ends with the process."""
+def announce(data: Path, taken: Mapping[str, int], bin_directory: Path, terminal: TextIO) -> None:
+    """Waits until this process has written run.json, then writes the guide. For a thread that ends with the process."""
     while True:
         try:
             facts = json.loads((data / "run.json").read_bytes())
@@ -80,19 +81,21 @@ def announce(data: Path, taken: Mapping[str, int], bin_directory: Path) -> None:
         if facts.get("pid") == os.getpid():
             break
         time.sleep(_POLL_S)
-    sys.stdout.write("\n" + guide(facts, data, taken, bin_directory) + "\n")
-    sys.stdout.flush()
+    terminal.write("\n" + guide(facts, data, taken, bin_directory) + "\n")
+    terminal.flush()
 
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the node until it is stopped. ``arguments`` are options of ``twistd tagfs``."""
+    sys.argv = ["run"]  # what --help calls this
     options = Options()
     options.parseOptions(list(arguments))
     settings = options.settings
     taken = taken_doors(settings)
     moved = [word for door in taken for word in (f"--{door}", "tcp:0:interface=127.0.0.1")]
-    bin_directory = Path(sys.executable).parent
-    threading.Thread(target=announce, args=(settings.data, taken, bin_directory), daemon=True).start()
+    # The terminal is taken now: twistd makes sys.stdout a part of its log.
+    facts = (settings.data, taken, Path(sys.executable).parent, sys.stdout)
+    threading.Thread(target=announce, args=facts, daemon=True).start()
     # No pid file: the lock of the data directory is what keeps a second node away.
     sys.argv = ["twistd", "--nodaemon", "--pidfile=", "tagfs", *arguments, *moved]
     twistd.run()

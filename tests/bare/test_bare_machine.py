@@ -84,13 +84,13 @@ def test_root_without_python(bare_image: Path, unpack: Callable[[Path], Machine]
     assert " copies=1/1" in ask(facts, b"ADD 5 hello.txt beach 2024\nhello")
     assert "hello.txt" in ask(facts, b"FIND beach and 2024\n")
     on.call("/srv/tagfs", ".venv/bin/tagfs", "--server", facts["ftp"], "list", "beach")
-    assert node.stop(signal.SIGINT) == 0, node.said
+    assert node.stop(signal.SIGINT) == -signal.SIGINT, node.said
     assert not on.inside("/srv/tagfs/tagfs-data/run.json").exists()
 
     node, facts = start_node(on, "/srv/tagfs", "root", limit_s=15)
     assert "Preparing" not in node.said
     assert "hello.txt" in ask(facts, b"FIND beach\n")
-    assert node.stop(signal.SIGTERM) == 0, node.said
+    assert node.stop(signal.SIGTERM) == -signal.SIGTERM, node.said
 
 
 def test_user_with_python(python_image: Path, unpack: Callable[[Path], Machine]) -> None:
@@ -113,10 +113,10 @@ def test_user_with_python(python_image: Path, unpack: Callable[[Path], Machine])
 
     node, facts = start_node(on, HOME, "sam")
     assert "hello.txt" not in ask(facts, b"ADD 5 hello.txt beach\nhello")
-    assert node.stop() == 0, node.said
+    assert node.stop() == -signal.SIGINT, node.said
     node, facts = start_node(on, HOME, "sam", limit_s=15)
     assert "hello.txt" in ask(facts, b"FIND beach\n")
-    assert node.stop() == 0, node.said
+    assert node.stop() == -signal.SIGINT, node.said
 
     for _ in range(2):
         code, output = on.run(HOME, "./test", "-q", "tests/test_settings.py", "tests/model", user="sam")
@@ -138,7 +138,7 @@ def test_checkout_of_someone_else(python_image: Path, unpack: Callable[[Path], M
     node.wait_for(UP, 15)
     assert on.inside("/home/sam/tagfs-data/run.json").exists()
     assert "plugin cache" not in node.said
-    assert node.stop() == 0, node.said
+    assert node.stop() == -signal.SIGINT, node.said
 
 
 def test_nothing_is_left_behind() -> None:
