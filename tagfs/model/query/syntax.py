@@ -25,7 +25,8 @@ class Tag:
 
 @frozen
 class TagGlob:
-    """Entries with a tag that matches the pattern as a whole: ``*`` any characters, ``?`` one, all others themselves."""
+    """Entries with a tag that matches the pattern as a whole: ``*`` any characters, ``?`` one, all others themselves
+    (so a pattern cannot hold a literal ``*`` or ``?``). ``key=*`` alone is a HasKey."""
 
     pattern: str
 
@@ -41,7 +42,8 @@ class HasKey:
 class Compare:
     """Entries with some value of ``key`` that stands in the relation ``op`` to ``value``.
 
-    ``op`` is one of ``= != < <= > >=``. Both sides numbers: numeric. Both ISO 8601 dates: by date. Else by text.
+    ``op`` is one of ``= != < <= > >=``. Both sides numbers: numeric. Both ISO 8601 dates: by date. Else by text: the rule is
+    :func:`tagfs.model.query.meaning.compare`.
     """
 
     key: str
