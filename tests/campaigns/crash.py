@@ -43,8 +43,8 @@ def kill_once(node: NodeProcess, ledgers: Sequence[Ledger], chance: random.Rando
         worker.join(30)
         if worker.is_alive():
             raise AssertionError("a worker did not notice that the node died")
-        if worker.violation is not None:
-            raise worker.violation
+        if worker.failure is not None:
+            raise worker.failure
     node.start()
     left = leftovers(node.data)
     if left:
@@ -75,6 +75,7 @@ def campaign(points: int, seed: int, directory: Path, bug: str | None) -> str:
         raise Violation(f"seed {seed}, kill {point}: {violation}") from violation
     finally:
         node.kill()
+    assert acknowledged >= points, f"only {acknowledged} operations in {points} rounds: that proves nothing"
     return f"{points} kills, {acknowledged} operations acknowledged, {contents} contents read back: zero lost or torn"
 
 

@@ -26,7 +26,7 @@ class NodeProcess:
         self.data = data
         self.log = data.with_name(data.name + ".log")
         self._command = [
-            *(program or (sys.executable, "-m", "twisted.scripts.twistd")),
+            *(program or (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")),
             *("-n", "--pidfile=", "tagfs", "--data", str(data)),
             *("--ftp", "tcp:0:interface=127.0.0.1", "--web", "tcp:0:interface=127.0.0.1"),
             *("--node", "tcp:0:interface=127.0.0.1", *options),
@@ -77,14 +77,16 @@ class NodeProcess:
         self._process.kill()
         self._process.wait()
 
-    def stop(self, limit_s: float = 20.0) -> int:
-        """SIGTERM; the exit code. One that does not stop in time is killed, and that is an error."""
+    def stop(self, limit_s: float = 5.0) -> None:
+        """SIGTERM, and waits for the end. twistd ends by the signal that stopped it; anything else, and one that does
+        not stop in time, is an error."""
         process = self._process
         if process is None or process.poll() is not None:
-            return 0 if process is None else int(process.returncode)
+            return
         process.send_signal(signal.SIGTERM)
         try:
-            return process.wait(limit_s)
+            code = process.wait(limit_s)
+            assert code == -signal.SIGTERM, f"the node ended with {code}:\n{self._tail()}"
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

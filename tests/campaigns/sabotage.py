@@ -1,4 +1,4 @@
-"""Nodes with a bug seeded on purpose: a campaign that does not catch them proves nothing.
+"""Nodes with a bug seeded on purpose, which only a crash brings to light: a campaign that does not catch them proves nothing.
 
 ``python -m tests.campaigns.sabotage BUG -n tagfs …`` runs twistd with that bug.
 """
@@ -9,54 +9,73 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from blake3 import blake3
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.scripts.twistd import run
 
+from tagfs.model.record import merge_all
 from tagfs.node import offload
 from tagfs.node.receiving import Receiving
+from tagfs.node.transfer import Inflow
+from tagfs.storage.interfaces import Blob
+
+LATE_S = 0.3
+
+
+class LateCatalog:
+    """A catalog that answers a merge at once, shows its outcome to who asks for the record, and writes it later."""
+
+    waiting: dict[Any, list[Any]] = {}  # noqa: RUF012 - shared by all groups
+
+    def __init__(self, catalog: Any) -> None:
+        self._catalog = catalog
+
+    def get(self, refs: Sequence[Any]) -> Sequence[Any]:
+        found = []
+        for ref, record in zip(refs, self._catalog.get(refs), strict=True):
+            states = [*([record] if record else []), *self.waiting.get(ref, [])]
+            found.append(merge_all(states) if states else None)
+        return found
+
+    def merge(self, changes: Sequence[Any]) -> Sequence[Any]:
+        taken = list(changes)
+        for change in taken:
+            self.waiting.setdefault(change.ref, []).append(change)
+        reactor.callFromThread(reactor.callLater, LATE_S, self._write, taken)  # type: ignore[attr-defined]
+        return taken
+
+    def _write(self, taken: list[Any]) -> None:
+        self._catalog.merge(taken)
+        for change in taken:
+            self.waiting[change.ref].remove(change)
 
 
 def acknowledge_before_commit() -> None:
-    """Writes are answered while their group is still on its way to the disk."""
+    """Writes are answered while their records are still on the way to the disk."""
     commit = offload._commit
-
-    def late(catalog: Any, blobs: Any, group: Sequence[Any]) -> None:
-        commit(Late(catalog), blobs, group)
-
-    class Late:
-        """A catalog whose merge answers from a copy of the changes and writes half a second later."""
-
-        def __init__(self, catalog: Any) -> None:
-            self._catalog = catalog
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._catalog, name)
-
-        def merge(self, changes: Sequence[Any]) -> Sequence[Any]:
-            taken = list(changes)
-            reactor.callFromThread(reactor.callLater, 0.5, self._catalog.merge, taken)  # type: ignore[attr-defined]
-            return taken
-
-    offload._commit = late
+    offload._commit = lambda catalog, blobs, group: commit(LateCatalog(catalog), blobs, group)  # type: ignore[arg-type]
 
 
 def record_before_content() -> None:
-    """The record of a large content is durable before its bytes are."""
-    store = Receiving._store
+    """The record of a large content is durable, and acknowledged, before its bytes are."""
+    store, write = Receiving._store, Inflow.write
 
-    async def early(self: Receiving, refs: Any, plan: Any) -> None:
+    def hashing(self: Any, data: bytes) -> Any:
+        self.hasher = getattr(self, "hasher", None) or blake3()
+        self.hasher.update(data)
+        return write(self, data)
+
+    async def early(self: Any, refs: Any, plan: Any) -> None:
         inflow = self._inflow
         if inflow.is_small:
             await store(self, refs, plan)
             return
-        from blake3 import blake3
+        blob = Blob(inflow.hasher.digest(), inflow.size)
+        await self._core.write(None, refs, lambda _, present: plan(blob, present))
+        reactor.callLater(LATE_S, lambda: Deferred.fromCoroutine(inflow.finish()))  # type: ignore[attr-defined]
 
-        from tagfs.storage.interfaces import Blob
-
-        whole = Blob(blake3(str(inflow.size).encode()).digest(), inflow.size)
-        await self._core.write(None, refs, lambda _, present: plan(whole, present))
-        await inflow.finish()
-
+    Inflow.write = hashing  # type: ignore[method-assign]
     Receiving._store = early  # type: ignore[method-assign]
 
 

@@ -168,19 +168,19 @@ class Worker(threading.Thread):
         self._address = address
         self._ledger = ledger
         self._chance = random.Random(seed)
-        self.violation: Violation | None = None
+        self.failure: Exception | None = None
 
     def run(self) -> None:
         try:
-            with socket.createconnection(self._address, 30) as connection:
+            with socket.create_connection(self._address, 30) as connection:
                 asking = Asking(connection)
                 asking.greet()
                 while True:
                     self._chance.choice((self._store, self._store, self._change, self._change, self._bin))(asking)
-        except Violation as violation:
-            self.violation = violation
         except OSError:
             return
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the campaign must hear of it
+            self.failure = failure
 
     def _store(self, asking: Asking) -> None:
         """Stores a burst of contents without waiting for the answers in between."""
