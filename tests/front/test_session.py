@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
 
 from tagfs.errors import StorageFull
@@ -14,6 +16,11 @@ from tagfs.front.ftp.verbs import TAG_VERBS
 from tagfs.model.principal import Role
 from tests.front.fake_node import FakeNode
 from tests.front.wire_session import Gate, WireSession
+
+WORDS = [
+    *(f"{name.decode()} ".encode() for name in TAG_VERBS),
+    *(b"\r\n", b"\n", b" | ", b'"', b"a", b"ADD 3 x t\r\n", b"ADD 99 x\r\n", b"ADD 999 a/b\r\n", b"\xff\xfa", b"Host:"),
+]
 
 
 @pytest.fixture
@@ -528,6 +535,86 @@ def test_content_that_breaks_off_is_not_taken_for_whole(node: FakeNode, session:
     assert session.transport.aborted
 
 
+def test_session_ended_by_its_own_command(node: FakeNode) -> None:
+    """A verb may end the session it runs in, also after it has waited; what runs beside it is stopped."""
+    gate = Gate()
+
+    async def leave(exchange: Exchange) -> None:
+        await gate()
+        exchange.reply(200, "going")
+        exchange.session.close()
+        await gate()
+        exchange.reply(200, "gone")
+
+    session = WireSession(node, verbs=table([Verb("LEAVE", leave)]))
+    session.lines()
+    session.send(b"LEAVE\r\nLEAVE\r\n")
+    gate.open()
+    assert session.lines() == ["200 going"]
+    assert session.closed
+    session.lose()
+    gate.open()
+    assert session.lines() == []
+
+
+def test_content_that_breaks_off_later(node: FakeNode, session: WireSession) -> None:
+    """A GET that fails after it has waited cuts the connection."""
+    identifier = stored(session, "a", content=b"abc")
+    gate = Gate()
+
+    class Broken:
+        length = 3
+
+        async def read(self, limit: int) -> bytes:
+            await gate()
+            raise StorageFull("broken")
+
+        def close(self) -> None:
+            pass
+
+    async def read(*_: object) -> object:
+        return Broken()
+
+    node.read = read  # type: ignore[method-assign,assignment]
+    session.send(f"GET {identifier}\r\nNOOP\r\n".encode())
+    gate.open()
+    assert session.rest == b"150 3\r\n"
+    assert session.transport.aborted
+    session.lose()
+
+
+def test_nothing_counts_behind_an_unreadable_size(node: FakeNode, session: WireSession) -> None:
+    """Also while something before it still runs, nothing behind an ADD without a size is read."""
+    gate = node.listing_gate = Gate()
+    session.send(b"FIND\r\nADD x y\r\nGET / HTTP/1.1\r\nADD 1 a\r\n")
+    session.send(b"xDELETE b\r\n")
+    assert not session.closed
+    gate.open()
+    assert session.codes() == ["213-", "213 ", "501 ", "421 "]
+    assert session.closed
+    assert not node.entries
+
+
+def test_clear_text_behind_tls_is_thrown_away(node: FakeNode) -> None:
+    """What was pipelined in the clear behind AUTH TLS never runs, half a content of it neither."""
+    secured: list[object] = []
+
+    def auth(exchange: Exchange) -> None:
+        exchange.reply(234, "TLS begins")
+        exchange.session.start_tls(None)  # type: ignore[arg-type]
+
+    session = WireSession(node, verbs={**TAG_VERBS, **table([Verb("AUTH", auth)])}, limits=Limits(stall_s=60))
+    session.transport.startTLS = secured.append  # type: ignore[attr-defined]
+    session.lines()
+    session.send(b"AUTH TLS\r\nCOUNT\r\nADD 10 a\r\nabc")
+    assert session.codes() == ["234 "]
+    assert secured == [None]
+    session.clock.pump([30] * 5)
+    session.send(b"ADD 1 b\r\nxCOUNT\r\n")
+    assert session.codes() == ["150 ", "250 ", "213 "]
+    assert [entry.name for entry in node.entries.values()] == ["b"]
+
+
 # Who asks
 
 
@@ -613,6 +700,28 @@ def test_upload_ends_with_the_control_connection(node: FakeNode) -> None:
     session.end()
     assert not session.closed
     session.lose()
+
+
+# Any bytes
+
+
+@given(st.lists(st.one_of(st.binary(max_size=40), st.sampled_from(WORDS)), max_size=40), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_any_bytes(parts: list[bytes], ended: bool) -> None:
+    """Whatever a client sends: no internal error, one final reply for each line, in step or closed."""
+    node = FakeNode()
+    session = WireSession(node, limits=Limits(pipeline=7, overlap=3, held=50, drop=100, slice=5))
+    for part in parts:
+        session.send(part)
+    if ended:
+        session.end()
+        assert session.closed
+    elif not session.closed:
+        session.send(b"\xff\xf0\r\n" + bytes(200) + b"\nNOOP\r\nNOOP\r\n")
+        assert session.closed or session.rest.endswith(b"\r\n200 OK\r\n")
+    assert b"internal" not in session.rest
+    session.lose()
+    assert not session.clock.getDelayedCalls()
 
 
 # Listeners

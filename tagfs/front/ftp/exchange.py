@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from tagfs.front.ftp.body import Body
+from tagfs.front.ftp.steps import Work
 from tagfs.front.ftp.verb import Verb
 from tagfs.model.principal import Principal
 from tagfs.node.interfaces import INode
@@ -69,7 +70,7 @@ class Exchange:
         """Whether it has given its last reply."""
         self.line: bytes | None = None
         """The second line, for verbs that take one; None while it has not come, or where none that can be read came."""
-        self.running: Deferred[None] | None = None
+        self.running: Work | None = None
         """Its work, from where it first waits; for the session."""
         self._line_came = False
         self._line_waiter: Deferred[None] | None = None

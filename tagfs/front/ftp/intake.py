@@ -28,7 +28,7 @@ class HttpSeen(Exception):
 class Intake:
     """The reading half of a session."""
 
-    __slots__ = ("_ended", "_framing", "_session", "_taker", "_verbs", "body", "held")
+    __slots__ = ("_deaf", "_ended", "_framing", "_session", "_taker", "_verbs", "body", "held")
 
     def __init__(self, session: Session, verbs: Mapping[bytes, Verb]) -> None:
         self._session = session
@@ -36,6 +36,7 @@ class Intake:
         self._framing = Framing()
         self._taker: Exchange | None = None  # whose second line comes next
         self._ended = False
+        self._deaf = False  # nothing that comes may count any more
         self.body: Body | None = None
         """The body that is coming in."""
         self.held = 0
@@ -43,7 +44,8 @@ class Intake:
 
     def feed(self, data: bytes) -> None:
         """Takes what the socket gave."""
-        self._framing.feed(data)
+        if not self._deaf:
+            self._framing.feed(data)
 
     def end(self) -> None:
         """The client has ended its stream."""
@@ -53,6 +55,7 @@ class Intake:
         """Forgets what was fed and not yet read."""
         self._framing.clear()
         self._taker = None
+        self.body = None
 
     def next(self) -> Exchange | None:
         """The next command, or None where more bytes are needed. Raises :class:`HttpSeen`."""
@@ -153,6 +156,7 @@ class Intake:
     def _unreadable(self, error: BadRequest) -> Exchange:
         """What follows could be content, and content must never run as commands: so nothing more is read."""
         self.clear()
+        self._deaf = True
         exchange = self._refuse(error.ftp, str(error))
         exchange.last_words = "closing, since what follows could be content"
         return exchange

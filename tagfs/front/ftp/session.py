@@ -127,7 +127,7 @@ class Session:
     def start_tls(self, context: IOpenSSLContextFactory) -> None:
         """The client's next bytes are TLS. What it sent in the clear behind the command is thrown away unread: somebody
         between could have put it there."""
-        self._queue.clear()
+        self._drop_queue()
         self._intake.clear()
         self.flush()
         self._channel.startTLS(context)
@@ -174,7 +174,7 @@ class Session:
         if self._closing:
             return
         self._shutting_down = why
-        self._queue.clear()
+        self._drop_queue()
         self._cancel_all()
         if not self.busy:
             self.refuse(why)
@@ -402,7 +402,7 @@ class Session:
     def _stop(self) -> None:
         """Nothing more is begun; what waits is cancelled, but for changes that have all they need."""
         self._closing = True
-        self._queue.clear()
+        self._drop_queue()
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
@@ -410,6 +410,10 @@ class Session:
         for deferred in waiting:
             deferred.callback(None)
         self._cancel_all()
+
+    def _drop_queue(self) -> None:
+        while self._queue:
+            self._queue.popleft().end()
 
     def _cancel_all(self) -> None:
         if self._intake.body is not None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-from twisted.internet.defer import Deferred
-
 from tagfs.errors import Corrupt
 from tagfs.front.ftp.exchange import Exchange
 from tagfs.front.ftp.verb import Verb
-from tagfs.node.interfaces import Added, Copies, IReading, IReceiving
+from tagfs.node.interfaces import Added, Copies, IReceiving
 from tagfs.wire import tag_commands
 from tagfs.wire.tag_commands import Add
 
@@ -23,7 +19,7 @@ async def add(exchange: Exchange) -> None:
     What the node refuses is dropped by the session when this raises, so that the next command is in step.
     """
     request = tag_commands.read_add(exchange.argument)
-    receiving = cast(IReceiving, await exchange.node.receive(exchange.principal, request.size))
+    receiving = await exchange.node.receive(exchange.principal, request.size)
     try:
         exchange.reply(150, "the content")
         added = await _store(exchange, request, receiving)
@@ -38,7 +34,7 @@ async def _store(exchange: Exchange, request: Add, receiving: IReceiving) -> Add
     body = exchange.body
     assert body is not None
     while data := await body.read():
-        full = cast("Deferred[None] | None", receiving.write(data))
+        full = receiving.write(data)
         if full is not None:
             await full
     return await receiving.add(
@@ -49,10 +45,7 @@ async def _store(exchange: Exchange, request: Add, receiving: IReceiving) -> Add
 async def get(exchange: Exchange) -> None:
     """``GET id [| offset=O length=L version=V]``"""
     request = tag_commands.read_get(exchange.argument)
-    reading = cast(
-        IReading,
-        await exchange.node.read(exchange.principal, request.id, request.offset, request.length, request.version),
-    )
+    reading = await exchange.node.read(exchange.principal, request.id, request.offset, request.length, request.version)
     try:
         exchange.raw(reading.length)
         left = reading.length

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from tagfs.front.ftp.exchange import Exchange
 from tagfs.front.ftp.verb import Verb
-from tagfs.node.interfaces import Found, IListing
+from tagfs.node.interfaces import Found
 from tagfs.wire import tag_commands
 from tagfs.wire.cursor import encode_cursor
 from tagfs.wire.tag_commands import Find
@@ -28,10 +26,7 @@ async def find(exchange: Exchange) -> None:
 
 async def _stream(exchange: Exchange, request: Find) -> None:
     """All matches, in bounded memory: no more is made than the client reads."""
-    listing = cast(
-        IListing,
-        await exchange.node.listing(exchange.principal, request.query, request.sort, request.scope),
-    )
+    listing = await exchange.node.listing(exchange.principal, request.query, request.sort, request.scope)
     try:
         entries = await listing.next()
         exchange.open(213, COLUMNS)

@@ -46,7 +46,7 @@ def _list(of_path: Verb, of_query: Verb) -> Verb:
 
 def _all() -> dict[bytes, Verb]:
     files = _file_verbs()
-    verbs = {**files, **TAG_VERBS}
+    verbs = {**TAG_VERBS, **{name: verb for name, verb in files.items() if name not in TAG_VERBS}}
     if b"LIST" in files:
         verbs[b"LIST"] = _list(files[b"LIST"], TAG_VERBS[b"LIST"])
     return verbs
