@@ -9,8 +9,9 @@ and its new tags together.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
+from typing import TypeVar
 
 from pyroaring import BitMap
 
@@ -22,9 +23,12 @@ from tagfs.storage.catalog.lookups import end_of_id
 from tagfs.storage.index import Index, Lookups, texts
 from tagfs.storage.interfaces import Facets
 
-TURN = 64
-"""Changed rows that enter the index in one turn: about a millisecond."""
+TURN = 128
+"""Changed rows that enter the index in one turn: about a millisecond and a half."""
+_MANY = 64
+"""So many new rows are quicker taken in together than one by one."""
 
+T = TypeVar("T")
 Fetch = Callable[[Iterable[int]], Mapping[int, Entry]]
 """Reads the entries of rows as they are now."""
 
@@ -87,17 +91,20 @@ class LiveIndex:
 
     def apply(self, new: Sequence[tuple[int, Entry]], put: Sequence[tuple[int, Entry]], removed: Sequence[int]) -> None:
         """Takes in committed rows: those of new entries (ascending), of changed ones, and of those that are gone."""
-        for start in range(0, len(new), TURN):
-            part = new[start : start + TURN]
+        for part in _turns(new):
             with self.lock:
-                self.index.put_many([row for row, _ in part], [entry for _, entry in part])
-        for start in range(0, len(put), TURN):
+                if len(part) >= _MANY:
+                    self.index.put_many([row for row, _ in part], [entry for _, entry in part])
+                else:
+                    for row, entry in part:
+                        self.index.put(row, entry)
+        for part in _turns(put):
             with self.lock:
-                for row, entry in put[start : start + TURN]:
+                for row, entry in part:
                     self.index.put(row, entry)
-        for start in range(0, len(removed), TURN):
+        for rows in _turns(removed):
             with self.lock:
-                for row in removed[start : start + TURN]:
+                for row in rows:
                     self.index.remove(row)
 
     def select(self, query: Query, scope: Scope) -> BitMap:
@@ -185,3 +192,7 @@ class LiveIndex:
         """The entry ids of rows."""
         with self.lock:
             return self.index.ids(rows)
+
+
+def _turns(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[start : start + TURN] for start in range(0, len(items), TURN))

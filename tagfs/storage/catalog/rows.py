@@ -40,7 +40,7 @@ def shape(record: Record) -> Shape:
         return HIDDEN._replace(references=dict.fromkeys(digests(record), 0))
     found = entry(record)
     references = {found.content.digest: 1}
-    if any(name.startswith("version:") for name in record.fields):
+    if max(record.fields) >= "version:":
         references = {**dict.fromkeys(digests(record), 0), **references}
     return Shape(found, name_key(found.name), name_key(home_of(found)), found.trashed, references)
 
