@@ -186,6 +186,15 @@ def test_pipeline_is_bounded(node: FakeNode) -> None:
     assert session.codes().count("200 ") == 50
 
 
+def test_long_pipeline_behind_a_slow_command(node: FakeNode, session: WireSession) -> None:
+    """A thousand commands that waited are run one after the other, however many there are."""
+    gate = node.listing_gate = Gate()
+    session.send(b"FIND\r\n" + b"NOOP\r\n" * 5000)
+    gate.open()
+    session.settle()
+    assert session.codes().count("200 ") == 5000
+
+
 def test_one_session_does_not_keep_the_others_waiting(node: FakeNode) -> None:
     """After a slice of its commands a session lets others run first."""
     session = WireSession(node, limits=Limits(slice=10))
@@ -433,6 +442,38 @@ def test_last_replies_nobody_reads(node: FakeNode) -> None:
     session.clock.advance(2)
     assert session.transport.aborted
     session.lose()
+
+
+def test_client_that_waits_its_turn_is_not_dropped(node: FakeNode) -> None:
+    """A content whose 150 has not been said yet, since something before it runs, is not overdue."""
+    session = WireSession(node, limits=Limits(stall_s=60, idle_s=100))
+    gate = node.listing_gate = Gate()
+    session.send(b"FIND\r\nADD 1 a\r\n")
+    session.clock.pump([50] * 10)
+    assert not session.closed
+    gate.open()
+    session.send(b"x")
+    assert session.codes()[-1] == "250 "
+
+
+def test_lost_client_of_a_find_that_never_waits(node: FakeNode, session: WireSession) -> None:
+    """When the client goes while FIND waits for it to read, no further page is made."""
+    session.send(b"".join(b"ADD 1 n%d t\r\nx" % number for number in range(2000)))
+    pages = 0
+
+    def counted() -> Deferred[None]:
+        nonlocal pages
+        pages += 1
+        session.protocol.pauseProducing()
+        done: Deferred[None] = Deferred()
+        done.callback(None)
+        return done
+
+    node.listing_gate = counted
+    session.send(b"FIND\r\n")
+    session.lose()
+    assert pages == 1
+    assert node.listings_closed == 1
 
 
 # Ends

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import (
     IOpenSSLContextFactory,
     IPushProducer,
     IReactorTime,
+    ISSLTransport,
     ITCPTransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -52,6 +53,7 @@ class TagFtpProtocol(Protocol):
         self._host = getattr(peer, "host", "")
         self._tune()
         session = Session(self.factory.door, cast(Channel, transport), self._host, _place(peer), _place(local))
+        session.secure = ISSLTransport.providedBy(transport)
         transport.registerProducer(self, True)  # type: ignore[attr-defined]
         self.session = session
         why = self.factory.enter(self, self._host)

@@ -16,7 +16,6 @@ its door's table, each as one :class:`~tagfs.front.ftp.exchange.Exchange`. What 
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -28,6 +27,7 @@ from tagfs.errors import TagfsError
 from tagfs.front.ftp.door import Door, Files
 from tagfs.front.ftp.exchange import Exchange
 from tagfs.front.ftp.intake import HttpSeen, Intake
+from tagfs.front.ftp.schedule import Schedule
 from tagfs.front.ftp.steps import begin
 from tagfs.front.ftp.watch import Watch
 from tagfs.model.principal import Principal, Role
@@ -60,16 +60,11 @@ class Session:
         self.local = local
         self.secure = False
         """Whether the control connection is under TLS."""
-        self.transfer: Exchange | None = None
-        """The FTP transfer that is going on."""
         self.tallies: dict[str, int] = {}
         """How often what was done in this session; logged at its end."""
         self._channel = channel
         self._intake = Intake(self, door.verbs)
-        self._queue: deque[Exchange] = deque()  # read, not begun
-        self._running: deque[Exchange] = deque()  # begun, in order; it is the first one's turn to reply
-        self._under_way = 0  # bytes of content of those
-        self._beside: list[Exchange] = []  # running in the middle of the transfer
+        self._schedule = Schedule(door.limits, self._run)
         self._out: list[bytes] = []
         self._user: Principal | None = None
         self._files: Files | None = None
@@ -110,24 +105,19 @@ class Session:
         self._user = None
 
     @property
-    def busy(self) -> bool:
-        """Whether a command runs or waits to run."""
-        return bool(self._running or self._queue or self._beside)
-
-    @property
-    def awaits_body(self) -> bool:
-        """Whether the client owes bytes of a content that it announced."""
-        return self._intake.body is not None and not self._choked()
+    def transfer(self) -> Exchange | None:
+        """The FTP transfer that is going on."""
+        return self._schedule.transfer
 
     def begin_transfer(self, exchange: Exchange) -> None:
         """An exchange is an FTP transfer from now on."""
-        self.transfer = exchange
-        self._advance()
+        self._schedule.transfer = exchange
+        self._schedule.advance()
 
     def start_tls(self, context: IOpenSSLContextFactory) -> None:
         """The client's next bytes are TLS. What it sent in the clear behind the command is thrown away unread: somebody
         between could have put it there."""
-        self._drop_queue()
+        self._schedule.drop_waiting()
         self._intake.clear()
         self.flush()
         self._channel.startTLS(context)
@@ -154,6 +144,19 @@ class Session:
         self._out.clear()
         self._channel.abortConnection()
 
+    # What its watch asks
+
+    @property
+    def busy(self) -> bool:
+        """Whether a command runs or waits to run."""
+        return self._schedule.busy
+
+    @property
+    def awaits_body(self) -> bool:
+        """Whether the client owes bytes of a content that it announced, and was told to send them."""
+        body = self._intake.body
+        return body is not None and not self._choked() and any(other.body is body for other in self._schedule.begun)
+
     # What the shell calls
 
     def connected(self) -> None:
@@ -174,7 +177,7 @@ class Session:
         if self._closing:
             return
         self._shutting_down = why
-        self._drop_queue()
+        self._schedule.drop_waiting()
         self._cancel_all()
         if not self.busy:
             self.refuse(why)
@@ -191,7 +194,7 @@ class Session:
         """The client will send nothing more; it may still read (RFC 9293 section 3.6)."""
         self._input_ended = True
         self._intake.end()
-        for exchange in [*self._running, *self._queue]:
+        for exchange in self._schedule.begun:
             if exchange.verb.ends_with_input:
                 exchange.cancel()
         self.pump()
@@ -215,18 +218,17 @@ class Session:
     def output_taken(self) -> None:
         """The client took all that was sent."""
         self._watch.output_flows()
-        waiting, self._writable = self._writable, []
-        for deferred in waiting:
-            deferred.callback(None)
+        self._wake_writers()
         self.pump()
 
     # What exchanges use
 
     def put(self, data: bytes) -> None:
-        """Sends bytes, together with what else is said in this turn."""
-        self._out.append(data)
-        if not self._pumping:
-            self.flush()
+        """Sends bytes, together with what else is said in this turn; drops them when the session has ended."""
+        if not self._closing:
+            self._out.append(data)
+            if not self._pumping:
+                self.flush()
 
     def flush(self) -> None:
         """Hands what was said to the connection."""
@@ -268,8 +270,7 @@ class Session:
             exchange = self._intake.next()
             if exchange is None:
                 return
-            self._queue.append(exchange)
-            self._advance()
+            self._schedule.add(exchange)
             budget -= 1
             if not budget:
                 self._turn = self.door.clock.callLater(0, self._next_turn)
@@ -285,7 +286,7 @@ class Session:
             self._closing
             or bool(self._shutting_down)
             or self._turn is not None
-            or len(self._queue) >= limits.pipeline
+            or self._schedule.waiting >= limits.pipeline
             or self._intake.held > limits.held
             or self._watch.output_waiting
         )
@@ -298,30 +299,8 @@ class Session:
             else:
                 self._channel.pauseProducing()
 
-    def _advance(self) -> None:
-        """Begins what may begin."""
-        queue, running = self._queue, self._running
-        while queue:
-            exchange = queue[0]
-            if not running:
-                exchange.take_turn()
-                running.append(exchange)
-            elif exchange.verb.overlaps and running[-1].verb.overlaps:
-                if not self._may_overlap(exchange):
-                    return
-                running.append(exchange)
-            elif self.transfer is not None and exchange.verb.in_transfer:
-                exchange.take_turn()
-                self._beside.append(exchange)
-            else:
-                return
-            queue.popleft()
-            self._under_way += exchange.size
-            exchange.running = begin(self._perform(exchange))
-
-    def _may_overlap(self, exchange: Exchange) -> bool:
-        limits = self.door.limits
-        return len(self._running) < limits.overlap and self._under_way + exchange.size <= limits.overlap_bytes
+    def _run(self, exchange: Exchange) -> None:
+        exchange.running = begin(self._perform(exchange))
 
     async def _perform(self, exchange: Exchange) -> None:
         """Runs one command to its last reply. Never raises."""
@@ -358,66 +337,50 @@ class Session:
         if body is not None and body.missing > self.door.limits.drop and exchange.last_words is None:
             exchange.last_words = f"closing, since {body.missing} bytes of refused content are too many to drop"
         exchange.end()
-        if self.transfer is exchange:
-            self.transfer = None
+        last = self._schedule.ended(exchange)
         if self._closing:
             return
-        if self._beside and exchange in self._beside:
-            self._beside.remove(exchange)
-        self._pass_turn()
-        if self._shutting_down and not self.busy:
+        if last is not None:
+            if last.last_words:
+                self.put(f"421 {last.last_words}\r\n".encode())
+            self.close()
+        elif self._shutting_down and not self.busy:
             self.refuse(self._shutting_down)
-            return
-        self._advance()
-        self._watch.touch()
-        if not self._pumping:
+        else:
+            self._watch.touch()
+            self._wake_writers()
+            self._schedule.advance()
             self.pump()
-
-    def _pass_turn(self) -> None:
-        """Takes leave of what is finished, and gives the turn to what comes next."""
-        running = self._running
-        while running and running[0].done:
-            exchange = running.popleft()
-            self._under_way -= exchange.size
-            if exchange.last_words is not None:
-                if exchange.last_words:
-                    self.put(f"421 {exchange.last_words}\r\n".encode())
-                self.close()
-                return
-            if running:
-                running[0].take_turn()
-                waiting, self._writable = self._writable, []
-                for deferred in waiting:
-                    deferred.callback(None)
 
     def _http_seen(self) -> None:
         self.log.warn(
             "session {peer} sent what looks like HTTP and was closed; a web page may have tried to reach this port",
             peer=self.peer,
         )
-        if not self._running:
+        if not self._schedule.begun:
             self.put(b"421 this is no web server, closing\r\n")
         self.close()
 
     def _stop(self) -> None:
         """Nothing more is begun; what waits is cancelled, but for changes that have all they need."""
         self._closing = True
-        self._drop_queue()
+        self._schedule.drop_waiting()
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
-        waiting, self._writable = self._writable, []
-        for deferred in waiting:
-            deferred.callback(None)
         self._cancel_all()
-
-    def _drop_queue(self) -> None:
-        while self._queue:
-            self._queue.popleft().end()
+        self._wake_writers()
 
     def _cancel_all(self) -> None:
         if self._intake.body is not None:
             self._intake.body.cut()
-        for exchange in [*self._running, *self._beside]:
+        for exchange in self._schedule.begun:
             if not exchange.verb.finishes:
                 exchange.cancel()
+
+    def _wake_writers(self) -> None:
+        """Those that wait to send look again whether they may."""
+        if self._writable:
+            waiting, self._writable = self._writable, []
+            for deferred in waiting:
+                deferred.callback(None)
