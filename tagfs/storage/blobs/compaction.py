@@ -90,8 +90,8 @@ class Compaction:
         group, places = self._segments.append(contents)
         try:
             self._segments.sync(group)
-            for item, place in zip(items, places, strict=True):
-                self._index.move(item.digest, Place(number, item.offset, item.length), place)
+            for item in items:
+                self._index.move(item.digest, Place(number, item.offset, item.length), places[item.digest])
         finally:
             self._segments.settle(group)
         self._moved += group.end - group.start

@@ -22,6 +22,8 @@ from tagfs.storage.blobs.packs import OVERHEAD, Place
 
 FORMAT = 1
 """``user_version`` of the database; another one is made anew."""
+SYNCHRONOUS = "NORMAL"
+"""How the database is made durable: never torn, but its last transactions may be lost in a power cut."""
 BATCH = 8192
 """Changes that are gathered before they are written."""
 BATCH_BYTES = 64 << 20
@@ -115,13 +117,16 @@ class Index:
                 found[digest] = Place(*place)
         return {digest: place for digest, place in found.items() if place is not None}
 
-    def add(self, places: Iterable[tuple[bytes, Place]]) -> None:
-        """Takes in contents that are not here yet (the caller holds their claims)."""
+    def add(self, places: Mapping[bytes, Place]) -> None:
+        """Takes in contents of one segment that are not here yet (the caller holds their claims)."""
+        size = sum([place.length for place in places.values()])
+        segment = next(iter(places.values())).segment
         with self._lock:
-            for digest, place in places:
-                self._waiting[digest] = place
-                self._waiting_bytes += place.length
-                self._count(place, 1)
+            self._waiting.update(places)
+            self._waiting_bytes += size
+            live = self._live.setdefault(segment, Live())
+            live.count += len(places)
+            live.bytes += size + OVERHEAD * len(places)
 
     def remove(self, digest: bytes) -> Place | None:
         """Forgets a content; where it lay, or None where it was not here."""
@@ -288,8 +293,8 @@ def _renew(path: str) -> sqlite3.Connection:
 
 def _connect(path: str) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
+    database.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
     database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = NORMAL")
     database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     database.execute(f"PRAGMA mmap_size = {_MAPPED}")
     return database

@@ -39,9 +39,11 @@ def open_directory(
     lock = layout.take_directory(disk, create)
     try:
         return _assemble(disk, lock, max_segment)
-    except (OSError, TagfsError) as error:
+    except BaseException as error:
         os.close(lock)
-        raise StartError(f"the blob store {disk.root} cannot be opened: {error}") from error
+        if isinstance(error, OSError | TagfsError):
+            raise StartError(f"the blob store {disk.root} cannot be opened: {error}") from error
+        raise
 
 
 def _assemble(disk: Disk, lock: int, max_segment: int) -> FileBlobStore:

@@ -20,8 +20,8 @@ from tagfs.storage.interfaces import SMALL_CONTENT
 SEGMENT_HEADER = b"tagfs pack 1\n\0\0\0"
 ITEM_MAGIC = b"\xf7tf1"
 _HEAD = struct.Struct("<4sI32s")
-_CRC = struct.Struct("<I")
-OVERHEAD = _HEAD.size + _CRC.size
+_CRC = 4
+OVERHEAD = _HEAD.size + _CRC
 """Bytes an item takes besides its content."""
 _WINDOW = 4 << 20
 """Bytes that a scan reads at once; at least two of the largest items."""
@@ -59,7 +59,7 @@ class Damage(NamedTuple):
 def item_header(digest: bytes, length: int) -> bytes:
     """What stands before a content of that digest and length."""
     head = _HEAD.pack(ITEM_MAGIC, length, digest)
-    return head + _CRC.pack(crc32(head))
+    return head + crc32(head).to_bytes(_CRC, "little")
 
 
 def content_of(item: bytes, digest: bytes) -> bytes:
@@ -142,5 +142,5 @@ def _header_at(data: bytes, at: int) -> tuple[bytes, int] | None:
     magic, length, digest = _HEAD.unpack_from(data, at)
     if magic != ITEM_MAGIC or length > SMALL_CONTENT:
         return None
-    (checksum,) = _CRC.unpack_from(data, at + _HEAD.size)
+    checksum = int.from_bytes(data[at + _HEAD.size : at + OVERHEAD], "little")
     return (digest, length) if checksum == crc32(data[at : at + _HEAD.size]) else None

@@ -50,7 +50,7 @@ def _take_in(segments: Segments, index: Index, number: int, start: int) -> int:
             continue
         end = place.end
         if index.find(found.digest) is None:
-            index.add([(found.digest, place)])
+            index.add({found.digest: place})
         if index.is_due():
             index.flush({number: end})
     for first, behind in damage:

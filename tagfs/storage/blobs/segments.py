@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from threading import Lock
+from threading import Condition, Lock
 from typing import NamedTuple
 
 from tagfs.errors import Corrupt, TagfsError
@@ -50,7 +50,8 @@ class Segments:
         self._max_segment = max_segment
         self._sizes = {number: os.path.getsize(self._path(number)) for number in self._list()}
         self._append_lock = Lock()
-        self._sync_lock = Lock()
+        self._sync_changed = Condition()
+        self._syncing = False
         self._open_groups_lock = Lock()
         self._open_groups: set[Group] = set()
         self._synced = _NEVER
@@ -78,22 +79,22 @@ class Segments:
         self._synced = (number, end)
         self._tail = _Tail(number, end, fd)
 
-    def append(self, items: Sequence[tuple[bytes, bytes]]) -> tuple[Group, Sequence[Place]]:
+    def append(self, items: Sequence[tuple[bytes, bytes]]) -> tuple[Group, dict[bytes, Place]]:
         """Appends (digest, content) pairs as one group, neither durable nor visible yet. Where that fails, nothing of
         them stays."""
-        total = sum(len(content) for _, content in items) + OVERHEAD * len(items)
+        parts: list[bytes] = []
+        for digest, content in items:
+            parts += item_header(digest, len(content)), content
+        data = b"".join(parts)
         with self._append_lock:
-            tail = self._tail_for(total)
-            places = []
-            parts = []
+            tail = self._tail_for(len(data))
+            places = {}
             at = tail.end
             for digest, content in items:
                 length = len(content)
-                parts.append(item_header(digest, length))
-                parts.append(content)
-                places.append(Place(tail.segment, at, length))
+                places[digest] = Place(tail.segment, at, length)
                 at += OVERHEAD + length
-            self._write(tail, b"".join(parts))
+            self._write(tail, data)
             group = Group(tail.segment, tail.end, at)
             with self._open_groups_lock:
                 self._open_groups.add(group)
@@ -102,13 +103,16 @@ class Segments:
 
     def sync(self, group: Group) -> None:
         """Returns once the group is durable: whoever comes first syncs for all that was appended by then."""
-        with self._sync_lock:
-            if self._synced >= (group.segment, group.end):
+        wanted = (group.segment, group.end)
+        with self._sync_changed:
+            while self._syncing and self._synced < wanted:
+                self._sync_changed.wait()
+            if self._synced >= wanted:
                 return
+            self._syncing = True
             tail = self._tail
-            assert tail is not None
-            self._disk.sync(tail.fd)
-            self._synced = (tail.segment, tail.end)
+        assert tail is not None
+        self._sync(tail)
 
     def settle(self, group: Group) -> None:
         """The group is published, or given up."""
@@ -185,7 +189,7 @@ class Segments:
 
     def close(self) -> None:
         """Closes all files."""
-        with self._append_lock, self._sync_lock:
+        with self._append_lock:
             self._files.close()
             if self._tail is not None:
                 os.close(self._tail.fd)
@@ -206,19 +210,35 @@ class Segments:
             raise
 
     def _start_segment(self) -> _Tail:
-        """Syncs and closes the tail, and begins the next segment; durable."""
-        with self._sync_lock:
-            old = self._tail
-            if old is not None:
-                self._disk.sync(old.fd)
-                self._synced = (old.segment, old.end)
-            new = self._create(max(self._sizes, default=0) + 1)
-            self._sizes[new.segment] = new.end
-            self._tail = new
-            if old is not None:
-                self._sizes[old.segment] = old.end
-                os.close(old.fd)
+        """Syncs and closes the tail, and begins the next segment; durable. The caller holds the lock for appending."""
+        old = self._tail
+        if old is not None:
+            with self._sync_changed:
+                while self._syncing:
+                    self._sync_changed.wait()
+                self._syncing = True
+            self._sync(old)
+        new = self._create(max(self._sizes, default=0) + 1)
+        self._sizes[new.segment] = new.end
+        if old is not None:
+            self._sizes[old.segment] = old.end
+        self._tail = new
+        if old is not None:
+            # Every group in it is synced now, so no other thread can be about to use the descriptor.
+            os.close(old.fd)
         return new
+
+    def _sync(self, tail: _Tail) -> None:
+        """Syncs a segment for all that wait; the caller has set ``_syncing``."""
+        synced = self._synced
+        try:
+            self._disk.sync(tail.fd)
+            synced = (tail.segment, tail.end)
+        finally:
+            with self._sync_changed:
+                self._synced = synced
+                self._syncing = False
+                self._sync_changed.notify_all()
 
     def _create(self, number: int) -> _Tail:
         path = self._path(number)

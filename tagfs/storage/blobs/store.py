@@ -246,13 +246,12 @@ class FileBlobStore:
         appended = []
         try:
             for part in _parts(items):
-                group, places = self._segments.append(part)
-                appended.append((group, part, places))
+                appended.append(self._segments.append(part))  # noqa: PERF401 - an error must leave those before it
             self._segments.sync(appended[-1][0])
-            for _, part, places in appended:
-                self._index.add((digest, place) for (digest, _), place in zip(part, places, strict=True))
+            for _, places in appended:
+                self._index.add(places)
         finally:
-            for group, _, _ in appended:
+            for group, _ in appended:
                 self._segments.settle(group)
 
     def _read_small(self, digest: bytes, fresh: bool = False) -> bytes | None:
