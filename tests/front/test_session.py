@@ -10,7 +10,6 @@ from twisted.internet.defer import CancelledError, Deferred
 from tagfs.errors import StorageFull
 from tagfs.front.ftp.door import Limits
 from tagfs.front.ftp.exchange import Exchange
-from tagfs.front.ftp.protocol import TagFtpFactory
 from tagfs.front.ftp.verb import Verb, table
 from tagfs.front.ftp.verbs import TAG_VERBS
 from tagfs.model.principal import Role
@@ -827,16 +826,3 @@ def test_closing_the_door_does_not_wait_for_ever(node: FakeNode) -> None:
     session.lose()
     assert done
     node.gate.open()
-
-
-def test_factory_takes_settings() -> None:
-    """The service's words for the bounds arrive where they count."""
-    factory = TagFtpFactory(
-        FakeNode(),
-        WireSession(FakeNode()).clock,
-        idle_timeout_s=1,
-        stall_timeout_s=2,
-        max_sessions=3,
-        max_sessions_per_host=4,
-    )
-    assert factory.door.limits == Limits(sessions=3, sessions_per_host=4, idle_s=1, stall_s=2)

@@ -136,32 +136,21 @@ class TagFtpFactory(Factory):
         node: INode,
         clock: IReactorTime,
         *,
-        idle_timeout_s: float = Limits.idle_s,
-        stall_timeout_s: float = Limits.stall_s,
-        max_sessions: int = Limits.sessions,
-        max_sessions_per_host: int = Limits.sessions_per_host,
+        limits: Limits | None = None,
         files: Callable[[Session], Files] | None = None,
         tls: IOpenSSLContextFactory | None = None,
         verbs: Mapping[bytes, Verb] = VERBS,
-        limits: Limits | None = None,
     ) -> None:
         """Listens to nothing by itself.
 
         :param node: what all sessions ask.
         :param clock: for time-outs and turns; the reactor, or a ``task.Clock`` in tests.
-        :param idle_timeout_s: see :class:`~tagfs.front.ftp.door.Limits`, as the three after it.
+        :param limits: bounds of sessions.
         :param files: makes the FTP state of a session; without it there is the tag protocol alone.
         :param tls: for ``AUTH TLS``.
-        :param limits: all bounds at once, in place of the four above; for tests.
+        :param verbs: another table of verbs, for tests.
         """
-        if limits is None:
-            limits = Limits(
-                sessions=max_sessions,
-                sessions_per_host=max_sessions_per_host,
-                idle_s=idle_timeout_s,
-                stall_s=stall_timeout_s,
-            )
-        self.door = Door(node, clock, verbs, limits, files, tls)
+        self.door = Door(node, clock, verbs, limits or Limits(), files, tls)
         self._protocols: set[TagFtpProtocol] = set()
         self._hosts: Counter[str] = Counter()
         self._emptied: Deferred[None] | None = None
