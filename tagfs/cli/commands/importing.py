@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -28,11 +29,11 @@ MOST_LINES = 200
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False))
 @click.option(
     "--tags-from", "sources", multiple=True, type=click.Choice(["folders", "metadata", "none"]),
-    help="Where tags come from; several times for both [folders].",
+    help="Where tags come from; several times for several [folders and metadata].",
 )  # fmt: skip
 @tag_option()
 @click.option("--hidden", is_flag=True, help="Take hidden files and folders as well (names that begin with a dot).")
-@click.option("--follow-links", is_flag=True, help="Go into linked folders.")
+@click.option("--follow-links", is_flag=True, help="Take linked files, and go into linked folders.")
 @click.option("--exclude", "excluded", multiple=True, metavar="PATTERN", help="Pass over such names, as in *.tmp.")
 @click.option("--ignore-manifest", is_flag=True, help="Take DIR as a plain folder, though it has a tagfs.jsonl.")
 @dry_run_option()
@@ -51,14 +52,16 @@ def import_(
     from tagfs.cli.intake.candidates import Describer
     from tagfs.cli.intake.walk import Tree
 
-    describer = Describer(chosen(sources or ("folders",), note), tags)
+    describer = Describer(chosen(sources or ("folders", "metadata"), note), tags)
     if not ignore_manifest and os.path.isfile(os.path.join(folder, manifest.NAME)):
         note(f"restoring the export that {manifest.NAME} describes; other files in {folder} are passed over")
         found, length = describer.of_manifest(folder), _entries(folder)
+        passed: Counter[str] = Counter()
     else:
-        tree = Tree(folder, hidden, follow_links, excluded)
-        found, length = describer.of_tree(tree), tree.number() if sys.stderr.isatty() and not session.json else 0
-    _run(session, found, length, dry_run)
+        tree = Tree(folder, Counter(), hidden, follow_links, excluded)
+        length = tree._replace(passed=Counter()).number() if sys.stderr.isatty() and not session.json else 0
+        found, passed = describer.of_tree(tree), tree.passed
+    _run(session, found, passed, length, dry_run)
 
 
 def _entries(folder: str) -> int:
@@ -67,10 +70,12 @@ def _entries(folder: str) -> int:
     return sum(1 for _ in manifest.lines(folder))
 
 
-def _run(session: Session, found: Iterator[Candidate | Problem], length: int, dry_run: bool) -> None:
+def _run(
+    session: Session, found: Iterator[Candidate | Problem], passed: Counter[str], length: int, dry_run: bool
+) -> None:
     from tagfs.cli.intake.storing import Report, Storing, batches
 
-    report = Report()
+    report = Report(passed)
     storing = Storing(session.client(), report, dry_run)
     whole = False
     try:
@@ -107,6 +112,7 @@ def _tell(session: Session, report: Report, dry_run: bool) -> None:
                 "merged": report.merged,
                 "there": report.there,
                 "bytes": report.bytes,
+                "passed_over": report.passed,
                 "failed": [problem._asdict() for problem in report.problems],
                 "warnings": [problem._asdict() for problem in report.warnings],
             }
@@ -117,6 +123,9 @@ def _tell(session: Session, report: Report, dry_run: bool) -> None:
     for kind, problems in (("warnings", report.warnings), ("problems", report.problems)):
         if len(problems) > MOST_LINES:
             note(f"… and {len(problems) - MOST_LINES:,} more {kind}")
+    if report.passed:
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in sorted(report.passed.items()))
+        note(f"passed over: {kinds}")
     would = "would be " if dry_run else ""
     size = "" if dry_run else f" ({human_size(report.bytes)})"
     say(

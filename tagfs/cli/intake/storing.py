@@ -5,8 +5,9 @@ Everything is asked and stored in batches, with many commands in flight, so that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tagfs.cli.intake.candidates import Candidate
 from tagfs.cli.intake.walk import Problem
@@ -26,7 +27,7 @@ from tagfs.client import (
 )
 from tagfs.client.client import add_command, stored_or_raise
 from tagfs.client.errors import refusal
-from tagfs.client.rows import found_row
+from tagfs.client.rows import found_row, pairs
 from tagfs.client.text import words
 from tagfs.model.names import fold, name_key
 
@@ -36,14 +37,17 @@ BATCH_BYTES = 8 << 20
 """Bytes of small contents in memory at once, about."""
 LOOK = 1000
 """Most rows of one answer to "what of these is there"."""
+QUESTION = 40_000
+"""Bytes of one such question, about; a line has at most 64 KiB."""
 HOPELESS = (NoSpace, NotLoggedIn, Missing)
 """Refusals that every later file would meet as well."""
 
 
 @dataclass
 class Report:
-    """What became of the files. ``problems`` were not stored; ``warnings`` were."""
+    """What became of the files. ``problems`` were not stored; ``warnings`` were; ``passed`` over was what is not wanted."""
 
+    passed: Mapping[str, int] = field(default_factory=dict)
     stored: int = 0
     merged: int = 0
     there: int = 0
@@ -108,25 +112,34 @@ class Storing:
         self._store(list(new.values()))
 
     def _there(self, batch: list[Candidate]) -> dict[int, list[FoundRow]]:
-        """For each candidate, by its place in the batch, the entries with its content and name."""
-        asked = self._worth_asking(batch)
+        """For each candidate, by its place in the batch, the entries with its content and name.
+
+        Rows of FIND tell no digest. But a question for many pairs of digest and name is answered by names: where a name
+        stands for one candidate of the question, its rows are that candidate's. The few others are asked for one by one.
+        """
+        places: dict[str, list[int]] = {}
+        for at, candidate in enumerate(batch):
+            places.setdefault(name_key(candidate.name), []).append(at)
         found: dict[int, list[FoundRow]] = {}
-        for at, reply in insistently(self._client, asked, lambda at: Command(_question(batch[at]))):
+        single = [at for alike in places.values() for at in alike if len(alike) == 1]
+        alone = [at for alike in places.values() for at in alike if len(alike) > 1]
+        for question, reply in self._asked(_questions(batch, single)):
+            rows = [found_row(row) for row in reply.rows]
+            for row in rows:
+                for at in places.get(name_key(row.name), ()):
+                    found.setdefault(at, []).append(row)
+            if pairs(reply.text).get("total") != str(len(rows)):
+                alone += question.places
+        for question, reply in self._asked(_Question((at,), [_same(batch[at])]) for at in alone):
+            found[question.places[0]] = [found_row(row) for row in reply.rows]
+        return found
+
+    def _asked(self, questions: Iterable[_Question]) -> Iterator[tuple[_Question, Reply]]:
+        for question, reply in insistently(self._client, list(questions), _Question.command):
             assert not isinstance(reply, SourceFailed)
             if reply.code >= 400:
                 raise refusal(reply.code, reply.text)
-            found[at] = [found_row(row) for row in reply.rows]
-        return found
-
-    def _worth_asking(self, batch: list[Candidate]) -> list[int]:
-        """One question for the whole batch rules out most: usually nothing of it is there."""
-        digests = dict.fromkeys(candidate.digest for candidate in batch)
-        query = " or ".join(f"digest:{digest}" for digest in digests)
-        found = self._client.find(query, limit=LOOK)
-        seen = {(name_key(row.name), row.size) for row in found}
-        if found.total > LOOK:
-            return list(range(len(batch)))
-        return [at for at, candidate in enumerate(batch) if (name_key(candidate.name), candidate.size) in seen]
+            yield question, reply
 
     def _claim(self, candidate: Candidate, rows: Iterable[FoundRow]) -> FoundRow | None:
         """The entry that the candidate is. Of a manifest, each entry is taken for one line only: it may list twins.
@@ -153,15 +166,21 @@ class Storing:
             self._report.there += 1
 
     def _retag(self, retag: list[tuple[FoundRow, list[str]]]) -> None:
-        def command(item: tuple[FoundRow, list[str]]) -> Command:
-            row, tags = item
-            return Command(f"ADD-TAGS id:{row.id} | {words(tags)}")
+        """Gives entries the tags they lack; those that lack the same ones by one command."""
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for row, tags in retag:
+            alike.setdefault(tuple(tags), []).append(row.id)
 
-        for (row, _), reply in insistently(self._client, retag, command):
+        def command(item: tuple[tuple[str, ...], list[str]]) -> Command:
+            tags, ids = item
+            return Command(f"ADD-TAGS {' or '.join(f'id:{entry}' for entry in ids)} | {words(tags)}")
+
+        for (_, ids), reply in insistently(self._client, alike.items(), command):
             assert not isinstance(reply, SourceFailed)
             if reply.code >= 400:
-                self._report.merged -= 1
-                self._refused(row.name, refusal(reply.code, reply.text))
+                self._report.merged -= len(ids)
+                for entry in ids:
+                    self._refused(entry, refusal(reply.code, reply.text))
 
     def _store(self, new: list[Candidate]) -> None:
         for candidate, outcome in insistently(self._client, new, _add):
@@ -193,10 +212,35 @@ def _identity(candidate: Candidate) -> tuple[str, ...]:
     return candidate.digest, name_key(candidate.name)
 
 
-def _question(candidate: Candidate) -> str:
+class _Question(NamedTuple):
+    """One FIND for some candidates of a batch."""
+
+    places: tuple[int, ...]
+    terms: list[str]
+
+    def command(self) -> Command:
+        return Command(f"FIND {' or '.join(self.terms)} | limit={LOOK} sort=added")
+
+
+def _questions(batch: list[Candidate], places: Iterable[int]) -> Iterator[_Question]:
+    """Questions for many candidates each, of lines that are not too long."""
+    question = _Question((), [])
+    length = 0
+    for at in places:
+        term = _same(batch[at])
+        if question.places and length + len(term.encode()) > QUESTION:
+            yield question
+            question, length = _Question((), []), 0
+        question = _Question((*question.places, at), [*question.terms, term])
+        length += len(term.encode()) + 4
+    if question.places:
+        yield question
+
+
+def _same(candidate: Candidate) -> str:
+    """The query for entries with the candidate's content and name; of a manifest, also in its home."""
     where = f" and home:{quoted(candidate.home)}" if candidate.exact else ""
-    limit = LOOK if candidate.exact else 1
-    return f"FIND digest:{candidate.digest} and name:{quoted(candidate.name)}{where} | limit={limit} sort=added"
+    return f"(digest:{candidate.digest} and name:{quoted(candidate.name)}{where})"
 
 
 def _add(candidate: Candidate) -> Command:

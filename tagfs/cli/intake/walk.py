@@ -5,9 +5,12 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+DATA_FORMAT = b"tagfs-data "
+"""How the file ``format`` of a data directory begins."""
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -32,26 +35,38 @@ class Problem(NamedTuple):
 
 
 class Tree(NamedTuple):
-    """Which files of ``top`` are wanted. ``excluded`` are shell patterns for names and for paths below the top."""
+    """Which files of ``top`` are wanted: ``excluded`` are shell patterns for names and for paths below the top.
+
+    Links are passed over by default: they may lead out of the tree, and to what is in it already. What is passed over is
+    counted in ``passed``, by kind. So is the data directory of a node, which would otherwise swallow itself.
+    """
 
     top: str
+    passed: Counter[str]
     hidden: bool = False
     follow_links: bool = False
     excluded: tuple[str, ...] = ()
 
     def files(self) -> Iterator[File | Problem]:
-        """The files, folder by folder, sorted by name. Links to folders are followed only if wanted, never in circles."""
+        """The files, folder by folder, sorted by name. Links are never followed in circles."""
         yield from self._folder(self.top, "", ())
 
     def number(self) -> int:
         """How many files there are; walks through all of them."""
         return sum(isinstance(found, File) for found in self.files())
 
-    def passes_over(self, name: str, relative: str) -> bool:
-        """Whether something is not wanted."""
-        if name.startswith(".") and not self.hidden:
-            return True
-        return any(fnmatch.fnmatchcase(name, p) or fnmatch.fnmatchcase(relative, p) for p in self.excluded)
+    def _passes_over(self, entry: os.DirEntry[str], relative: str) -> bool:
+        """Whether something is not wanted; counts it."""
+        if entry.name.startswith(".") and not self.hidden:
+            kind = "hidden"
+        elif entry.is_symlink() and not self.follow_links:
+            kind = "links"
+        elif any(fnmatch.fnmatchcase(entry.name, p) or fnmatch.fnmatchcase(relative, p) for p in self.excluded):
+            kind = "excluded"
+        else:
+            return False
+        self.passed[kind] += 1
+        return True
 
     def _folder(self, path: str, relative: str, above: tuple[tuple[int, int], ...]) -> Iterator[File | Problem]:
         try:
@@ -60,9 +75,12 @@ class Tree(NamedTuple):
         except OSError as error:
             yield Problem(relative or path, error.strerror or str(error))
             return
+        if _is_data_directory(path, found):
+            self.passed["data directories of nodes"] += 1
+            return
         for entry in found:
             below = f"{relative}/{entry.name}" if relative else entry.name
-            if self.passes_over(entry.name, below):
+            if self._passes_over(entry, below):
                 continue
             yield from self._one(entry, below, above)
 
@@ -85,9 +103,6 @@ class Tree(NamedTuple):
     def _linked_folder(
         self, entry: os.DirEntry[str], relative: str, above: tuple[tuple[int, int], ...]
     ) -> Iterator[File | Problem]:
-        if not self.follow_links:
-            yield Problem(relative, "is a link to a folder (--follow-links takes them)")
-            return
         real = os.path.realpath(entry.path)
         here = os.path.realpath(os.path.dirname(entry.path))
         identity = entry.stat()
@@ -96,3 +111,13 @@ class Tree(NamedTuple):
             yield Problem(relative, "is a link that leads in a circle")
             return
         yield from self._folder(entry.path, relative, (*above, mark))
+
+
+def _is_data_directory(path: str, found: list[os.DirEntry[str]]) -> bool:
+    if not any(entry.name == "format" and entry.is_file(follow_symlinks=False) for entry in found):
+        return False
+    try:
+        with open(os.path.join(path, "format"), "rb") as file:
+            return file.read(len(DATA_FORMAT)) == DATA_FORMAT
+    except OSError:
+        return False
