@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import ftplib
 import io
 import socket
+import struct
+import termios
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
@@ -44,6 +47,17 @@ class Client(ftplib.FTP):
         """All names that MLSD shows, but for the views at the top."""
         return [name for name, _ in self.mlsd(path, facts=["type"]) if not name.startswith("@")]
 
+    def break_off(self, path: str, data: bytes, command: str = "STOR") -> str:
+        """Uploads, and resets the data connection where the data ends; the last reply."""
+        with self.transfercmd(f"{command} {path}") as sock:
+            sock.sendall(data)
+            until_sent(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        try:
+            return self.voidresp()
+        except ftplib.error_temp as error:
+            return str(error)
+
     def refused(self, command: str) -> str:
         """The reply to a command that must fail for good."""
         try:
@@ -51,6 +65,12 @@ class Client(ftplib.FTP):
         except ftplib.error_perm as error:
             return str(error)
         raise AssertionError(f"{command} was answered {reply}")
+
+
+def until_sent(sock: socket.socket) -> None:
+    """Waits until the peer's kernel has all that was sent: a reset throws the rest away (SIOCOUTQ, tcp(7))."""
+    while struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))[0]:
+        time.sleep(0.001)
 
 
 @define

@@ -48,7 +48,9 @@ class FileDoor:
         try:
             shown = IPv4Address(masquerade) if masquerade is not None else None
         except ValueError:
-            raise StartError(f"the masquerade address {masquerade} is no IPv4 address, which PASV has to tell") from None
+            raise StartError(
+                f"the masquerade address {masquerade} is no IPv4 address, which PASV has to tell"
+            ) from None
         self.ports = PassivePorts(reactor, size=size, ports=ports, masquerade=shown)
         self.stall_s = stall_s
         self.made = MadeFolders()
