@@ -163,7 +163,9 @@ class Index:
 
     def in_segment(self, number: int) -> Sequence[bytes]:
         """Digests that lie in a segment; reads the whole database."""
-        return [row[0] for row in self._select("SELECT digest FROM items WHERE segment = ?", (number,))]
+        found = {row[0] for row in self._select("SELECT digest FROM items WHERE segment = ?", (number,))}
+        found.update({**self._writing, **self._waiting})
+        return [digest for digest in found if (place := self.find(digest)) is not None and place.segment == number]
 
     def forget_segment(self, number: int) -> None:
         """Forgets a segment and all that the database still has in it."""

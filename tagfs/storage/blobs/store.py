@@ -162,8 +162,7 @@ class FileBlobStore:
                 return True
         except Corrupt:
             with self._pins.claimed(digest):
-                self._set_aside(digest)
-            return False
+                return not self._set_aside(digest)
         return self._verify_large(digest)
 
     def compact(self, limit: int) -> int:
@@ -235,8 +234,7 @@ class FileBlobStore:
         try:
             return self._read_small(digest) is not None
         except Corrupt:
-            self._set_aside(digest)
-            return False
+            return not self._set_aside(digest)
 
     def _append(self, items: Sequence[tuple[bytes, bytes]]) -> None:
         """Appends new contents, makes them durable, and only then lets them be found."""
@@ -292,25 +290,32 @@ class FileBlobStore:
         with self._pins.claimed(digest):
             self._set_aside(digest)
 
-    def _set_aside(self, digest: bytes) -> None:
-        """Puts a bad small content in quarantine: no longer served, its bytes kept as a file. The caller holds the claim."""
-        place = self._index.find(digest)
+    def _set_aside(self, digest: bytes) -> bool:
+        """Puts a small content that is bad, on a second look, in quarantine: no longer served, its bytes kept as a
+        file. False where it is sound. The caller holds the claim."""
+        try:
+            return self._read_small(digest) is None
+        except Corrupt:
+            place = self._index.find(digest)
         if place is None:
-            return
+            return True
         _LOG.error("content %s in %s does not match its digest; it is put in quarantine", digest.hex(), place)
         item = self._segments.read_raw(place)
         self._index.remove(digest)
-        if self._aside_free <= 0 or not item:
-            return
-        self._aside_free -= 1
+        if item and self._aside_free > 0:
+            self._aside_free -= 1
+            self._keep_aside(f"{digest.hex()}.{place.segment}.{place.offset}", item)
+        return True
+
+    def _keep_aside(self, name: str, item: bytes) -> None:
         try:
-            fd = self.disk.create(os.path.join(self._aside, f"{digest.hex()}.{place.segment}.{place.offset}"))
+            fd = self.disk.create(os.path.join(self._aside, name))
             try:
                 self.disk.write(fd, item, 0)
             finally:
                 os.close(fd)
         except TagfsError as error:
-            _LOG.warning("the bytes of bad content %s could not be kept: %s", digest.hex(), error)
+            _LOG.warning("the bytes of bad content %s could not be kept: %s", name, error)
 
     def _flush_if_due(self) -> None:
         if self._index.is_due():
