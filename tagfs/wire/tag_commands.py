@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple, TypeVar
 
 from tagfs.errors import BadRequest, QueryError
@@ -31,7 +32,9 @@ MAX_SYNC_S: Final = 3600.0
 Value = TypeVar("Value")
 Default = TypeVar("Default")
 
-_SIZE = re.compile(rb" *([0-9]{1,19})(?= |\t|\Z)")
+_check_tag = lru_cache(maxsize=4096)(check_tag)
+"""Most tags come again and again."""
+_SIZE = re.compile(rb"[ \t]*([0-9]{1,19})(?=[ \t]|\Z)")
 
 
 class Find(NamedTuple):
@@ -103,9 +106,9 @@ def _add(words: list[str], given: _Options) -> Add:
     size, name, *tags = words
     check_name(name)
     for tag in tags:
-        check_tag(tag)
+        _check_tag(tag)
     return Add(
-        int(size),
+        _number(size),
         name,
         tags,
         given.read("key", _key, None),

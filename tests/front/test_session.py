@@ -225,6 +225,7 @@ def test_refused_content_is_dropped(node: FakeNode, session: WireSession) -> Non
     node.users["u"] = ("p", Role.READ)
     for line in (
         b"ADD 6 ok",  # not logged in
+        b"\tADD\t6\tok\t-tag",
         b"ADD 6",
         b'ADD 6 "a/b"',
         b"ADD 6 a -tag",

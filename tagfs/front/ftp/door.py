@@ -42,6 +42,8 @@ class Limits:
     """Bytes of a refused content that are read and dropped; for more the session is closed instead."""
     slice: int = 256
     """Commands of one session that run before other sessions get their turn."""
+    slice_s: float = 0.01
+    """Seconds after which they get it, too, however few commands that were."""
 
 
 class Files(Protocol):

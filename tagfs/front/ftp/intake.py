@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 CONTROLS = bytes([*range(9), *range(10, 32), 127])
 """Bytes that no command line may hold; TAB counts as a space."""
+_WORD = re.compile(rb"[ \t]*([^ \t]*)[ \t]?")
 REFUSED = Verb("", run=lambda exchange: None)
 """Stands for the verb of a line that has none."""
 
@@ -109,7 +111,7 @@ class Intake:
         # Every header has a colon; every request line a slash, or a colon in an absolute target.
         if (b":" in line or b"/" in line) and looks_like_http(line):
             raise HttpSeen
-        name, _, argument = line.lstrip(b" ").partition(b" ")
+        name, argument = _split(line)
         verb = self._verbs.get(name) or self._verbs.get(name.upper())
         if verb is None:
             return self._unknown(name)
@@ -164,7 +166,7 @@ class Intake:
     def _too_long(self, event: TooLong) -> Exchange:
         if long_line_looks_like_http(event.head, event.tail):
             raise HttpSeen
-        name, _, argument = event.head.lstrip(b" ").partition(b" ")
+        name, argument = _split(event.head)
         verb = self._verbs.get(name.upper())
         body = None
         if verb is not None and verb.body is not None:
@@ -176,3 +178,16 @@ class Intake:
         if verb is not None and verb.takes_line:
             self._taker = exchange
         return exchange
+
+
+def _split(line: bytes) -> tuple[bytes, bytes]:
+    """A line's first word, and what follows the one space or TAB behind it.
+
+    A TAB must not hide a verb: an ADD that is not seen would have its content read as commands.
+    """
+    if b"\t" in line:
+        found = _WORD.match(line)
+        assert found is not None
+        return found[1], line[found.end() :]
+    name, _, argument = line.lstrip(b" ").partition(b" ")
+    return name, argument

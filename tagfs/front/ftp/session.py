@@ -265,15 +265,17 @@ class Session:
                 self.close()
 
     def _read_commands(self) -> None:
-        budget = self.door.limits.slice
+        limits, clock = self.door.limits, self.door.clock
+        budget = limits.slice
+        end = clock.seconds() + limits.slice_s
         while not self._choked():
             exchange = self._intake.next()
             if exchange is None:
                 return
             self._schedule.add(exchange)
             budget -= 1
-            if not budget:
-                self._turn = self.door.clock.callLater(0, self._next_turn)
+            if not budget or clock.seconds() > end:
+                self._turn = clock.callLater(0, self._next_turn)
 
     def _next_turn(self) -> None:
         self._turn = None

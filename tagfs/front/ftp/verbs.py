@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from importlib import import_module
-from importlib.util import find_spec
 
 from attrs import evolve
 
 from tagfs.front.ftp import (
+    file_verbs,
     tag_verbs_change,
     tag_verbs_cluster,
     tag_verbs_content,
@@ -28,12 +27,6 @@ TAG_VERBS = table(
 """The tag protocol without FTP."""
 
 
-def _file_verbs() -> dict[bytes, Verb]:
-    if find_spec("tagfs.front.ftp.file_verbs") is None:
-        return {}
-    return table(import_module("tagfs.front.ftp.file_verbs").VERBS)
-
-
 def _list(of_path: Verb, of_query: Verb) -> Verb:
     """LIST of both protocols: FTP's where a data connection was set up for it (RFC 959), else that of a query."""
 
@@ -44,13 +37,7 @@ def _list(of_path: Verb, of_query: Verb) -> Verb:
     return evolve(of_path, run=run, usage=of_query.usage, summary=of_query.summary)
 
 
-def _all() -> dict[bytes, Verb]:
-    files = _file_verbs()
-    verbs = {**TAG_VERBS, **{name: verb for name, verb in files.items() if name not in TAG_VERBS}}
-    if b"LIST" in files:
-        verbs[b"LIST"] = _list(files[b"LIST"], TAG_VERBS[b"LIST"])
-    return verbs
+_FILE_VERBS = table(file_verbs.VERBS)
 
-
-VERBS = _all()
-"""The tag protocol and FTP."""
+VERBS = {**_FILE_VERBS, **TAG_VERBS, b"LIST": _list(_FILE_VERBS[b"LIST"], TAG_VERBS[b"LIST"])}
+"""The tag protocol and FTP. What both have (HELP, NOOP, QUIT) is the former's."""
