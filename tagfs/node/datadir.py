@@ -67,7 +67,7 @@ class DataDirectory:
         except BlockingIOError:
             owner = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
             raise StartError(
-                f"the data directory {self.path} is in use by process {owner}; stop it, or choose another with --data"
+                f"process {owner} is using the data directory {self.path}; stop it, or choose another with --data"
             ) from None
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)

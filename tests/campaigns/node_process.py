@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 START_LIMIT_S = 60.0
+TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+"""The command ``twistd`` of the interpreter that runs the tests."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -26,7 +28,7 @@ class NodeProcess:
         self.data = data
         self.log = data.with_name(data.name + ".log")
         self._command = [
-            *(program or (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")),
+            *(program or TWISTD),
             *("-n", "--pidfile=", "tagfs", "--data", str(data)),
             *("--ftp", "tcp:0:interface=127.0.0.1", "--web", "tcp:0:interface=127.0.0.1"),
             *("--node", "tcp:0:interface=127.0.0.1", *options),
