@@ -166,13 +166,29 @@ async def test_strangers_are_turned_away(ports: PassivePorts, setup: DataSetup) 
 async def test_ports_are_kept_open_and_leased_again(ports: PassivePorts, setup: DataSetup) -> None:
     """The same listeners serve one transfer after the other."""
     seen = set()
-    for _ in range(5):
+    for _ in range(20):
         host, port = await setup.listen()
         seen.add(port)
         caller = call((str(host), port))
         (await setup.open()).connection.abort()
         caller.close()
-    assert len(seen) == 1
+    assert len(seen) == 2
+
+
+async def test_a_call_that_came_for_an_earlier_lease_gets_no_later_one(ports: PassivePorts, setup: DataSetup) -> None:
+    """A client that called and gave up does not stand before the one that the port is leased for now."""
+    stale = []
+    while len(stale) < 4:
+        host, port = await setup.listen()
+        stale.append(call((str(host), port)))
+        setup.clear()
+    host, port = await setup.listen()
+    fresh = call((str(host), port))
+    connection = (await setup.open()).connection
+    assert connection.transport.getPeer().port == fresh.getsockname()[1]
+    connection.abort()
+    for sock in (*stale, fresh):
+        sock.close()
 
 
 async def test_the_pool_is_bounded(ports: PassivePorts, setup: DataSetup) -> None:

@@ -16,6 +16,7 @@ from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.tcp import Port
 from twisted.logger import Logger
 
 from tagfs.errors import TagfsError
@@ -24,6 +25,9 @@ from tagfs.front.ftp.data_lines import Address, plain_address
 
 BACKLOG = 8
 """Calls that wait at a listener. One is expected; strangers may be before it."""
+
+FEWEST = 8
+"""Ports that are opened before one is leased again, so that a call that comes late finds no new lease of its port."""
 
 
 class NoDataConnection(TagfsError):
@@ -68,6 +72,15 @@ class _Listener(Factory):
         lease.release()
         return DataConnection(lease.on_call)
 
+    def drain(self) -> None:
+        """Turns away who called before the lease that begins now: a client that gave an earlier one up.
+
+        Nobody can know yet that there is a new lease, so whoever waits here is not meant for it.
+        """
+        assert self.lease is None
+        if isinstance(self.listening, Port):
+            self.listening.doRead()
+
     def give_back(self) -> None:
         self.lease = None
         self._pool._free.append(self)
@@ -109,10 +122,14 @@ class PassivePorts:
         listener = self._take(local)
         if listener is None:
             listener = await self._listen(local)
+        else:
+            listener.drain()
         listener.lease = Lease(listener, peer, on_call)
         return listener.lease
 
     def _take(self, local: Address) -> _Listener | None:
+        if len(self._open) < min(FEWEST, self._size) and self._ports is None:
+            return None
         for listener in self._free:
             if listener.address == local:
                 self._free.remove(listener)

@@ -138,6 +138,11 @@ class FileState:
         offset, self.restart = self.restart, 0
         return offset
 
+    def check_set_up(self) -> None:
+        """Raises :class:`NoDataConnection` where no data connection was asked for."""
+        if not self.data_set_up:
+            raise NoDataConnection("use PASV, EPSV, PORT or EPRT first")
+
     async def open_data(self) -> DataConnection:
         """The data connection for the transfer that begins now, under TLS where PROT P says so."""
         opened = await self.data.open()

@@ -67,6 +67,7 @@ async def retr(exchange: Exchange) -> None:
 async def send_all(exchange: Exchange, read: Callable[[int], Awaitable[bytes]], what: str) -> None:
     """Announces and sends what ``read`` gives over the data connection; returns when all was handed to the network."""
     state = state_of(exchange)
+    state.check_set_up()
     exchange.reply(150, f"Opening data connection for {what}")
     exchange.begin_transfer()
     try:
@@ -88,6 +89,7 @@ async def stor(exchange: Exchange) -> None:
     offset = state.take_restart()
     try:
         spot = changes.writable(path_of(exchange))
+        state.check_set_up()
         if offset:
             if state.ascii:
                 raise BadRestart("REST goes with TYPE I only")
@@ -108,6 +110,7 @@ async def appe(exchange: Exchange) -> None:
     state.take_restart()
     try:
         spot = changes.writable(path_of(exchange))
+        state.check_set_up()
         receiving = await _appended(lookup_of(exchange), spot)
     except BaseException:
         state.drop_data()
@@ -121,6 +124,7 @@ async def stou(exchange: Exchange) -> None:
     state.take_restart()
     lookup = lookup_of(exchange)
     try:
+        state.check_set_up()
         path = await _free_name(lookup, state.path(exchange.argument or "file"))
         spot = changes.writable(path)
         receiving: Any = await exchange.node.receive(exchange.principal, state.announced)
