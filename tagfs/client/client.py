@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tagfs.client import rows as reading
+from tagfs.client.adding import add_command, stored_or_raise
 from tagfs.client.address import DEFAULT_ADDRESS, Address
 from tagfs.client.channel import Channel, connect
 from tagfs.client.errors import Closing, ConnectionLost, ProtocolViolation, refusal
+from tagfs.client.found import Found
 from tagfs.client.pipeline import COMMANDS, Body, Command, outcome, pipelined, send
-from tagfs.client.replies import Head, Reply, Rows, read_head, read_reply, rest_of_reply
-from tagfs.client.text import check_query, options, quoted, word, words
+from tagfs.client.replies import Reply, read_reply, transcript
+from tagfs.client.text import check_query, options, word, words
 
 if TYPE_CHECKING:
     import ssl
@@ -127,7 +129,7 @@ class Client:
 
         ``repeatable`` says that doing it twice is as good as once: then it is asked again where the connection broke.
         """
-        return self._again(lambda: self._ask(self._ready(), line), repeatable)
+        return self.again(lambda: self._ask(self.ready(), line), repeatable)
 
     def pipelined(self, commands: Iterable[Command], window: int = COMMANDS) -> Iterator[tuple[Command, Reply]]:
         """Sends many commands without waiting for each, and yields each with its final reply (also of 400 and above), in order.
@@ -135,17 +137,17 @@ class Client:
         At most ``window`` are in flight. Raises :class:`ConnectionLost`: what was not yielded may or may not have been
         done. A generator left before its end costs the connection.
         """
-        return self._tracked(pipelined(self._ready(), commands, window))
+        return self.tracked(pipelined(self.ready(), commands, window))
 
     def dialogue(self, line: str) -> Iterator[str]:
         """Sends a line and yields what comes back up to the final reply, line by line, as a terminal shows it."""
-        channel = self._ready()
+        channel = self.ready()
         send(channel, Command(line))
-        return self._tracked(_transcript(channel))
+        return self.tracked(transcript(channel))
 
     def answer_with_body(self, command: Command) -> Reply:
         """Sends one command with a content and returns its final reply. Raises as :meth:`request`."""
-        channel = self._ready()
+        channel = self.ready()
         send(channel, command)
         reply = outcome(channel, command)
         if reply.code >= 400:
@@ -211,10 +213,10 @@ class Client:
         """
         key = key or secrets.token_hex(12)
         command = add_command(name, content, tags=tags, key=key, modified=modified, folder=folder)
-        return self._again(lambda: self._stored(command), repeatable=True)
+        return self.again(lambda: self._stored(command), repeatable=True)
 
     def _stored(self, command: Command) -> reading.Stored:
-        channel = self._ready()
+        channel = self.ready()
         send(channel, command)
         return stored_or_raise(outcome(channel, command))
 
@@ -295,9 +297,9 @@ class Client:
     def _change(self, line: str, *, repeatable: bool = False) -> reading.Changed:
         return reading.changed(self.request(line, repeatable=repeatable).text)
 
-    # The connection.
+    # The connection, for the other modules of the client.
 
-    def _ready(self) -> Channel:
+    def ready(self) -> Channel:
         """The channel, with nothing left over of an earlier answer."""
         if self._streaming is not None:
             # Whoever left a stream in the middle gets a new connection: reading the rest might take for ever.
@@ -306,13 +308,14 @@ class Client:
             self.reconnect()
         return self._channel
 
-    def _tracked(self, stream: Iterator[Made]) -> Iterator[Made]:
+    def tracked(self, stream: Iterator[Made]) -> Iterator[Made]:
         """``stream``, remembering that answers are outstanding until it ends."""
         self._streaming = stream
         yield from stream
         self._streaming = None
 
-    def _again(self, ask: Callable[[], Made], repeatable: bool) -> Made:
+    def again(self, ask: Callable[[], Made], repeatable: bool) -> Made:
+        """What ``ask`` returns; once more on a new connection where the old one broke and a repeat is safe."""
         try:
             return ask()
         except ConnectionLost as error:
@@ -321,93 +324,3 @@ class Client:
                 raise
             self.reconnect()
             return ask()
-
-
-class Found:
-    """The answer to FIND: iterate it once for :class:`~tagfs.client.rows.FoundRow`; then the totals are known."""
-
-    def __init__(self, client: Client, line: str) -> None:
-        self._client = client
-        self._line = line
-        self.total = 0
-        """How many entries match in all; known when the rows were read."""
-        self.complete = False
-        """Whether the node had heard of everything (DESIGN section 7, freshness)."""
-        self.next: str | None = None
-        """Where the next page begins, if a limit ended this one."""
-
-    def __iter__(self) -> Iterator[reading.FoundRow]:
-        return map(reading.found_row, self.lines())
-
-    def lines(self) -> Iterator[str]:
-        """The rows as the server sent them."""
-        channel, head = self._client._again(self._begin, repeatable=True)
-        yield from self._client._tracked(self._rows(channel, head))
-
-    def _begin(self) -> tuple[Channel, Head]:
-        channel = self._client._ready()
-        send(channel, Command(self._line))
-        head = read_head(channel)
-        if head.code >= 400:
-            reply = rest_of_reply(channel, head)
-            raise refusal(reply.code, reply.text)
-        return channel, head
-
-    def _rows(self, channel: Channel, head: Head) -> Iterator[str]:
-        lines = Rows(channel, head)
-        yield from lines
-        self._finish(lines.last)
-
-    def _finish(self, last: str) -> None:
-        said = reading.pairs(last)
-        if not said.get("total", "").isdigit():
-            raise ProtocolViolation(f"the server ended a list with {last[:80]!r}; the list may be cut off")
-        self.total = int(said["total"])
-        self.complete = said.get("complete") == "yes"
-        self.next = said.get("next")
-
-
-def add_command(
-    name: str,
-    content: bytes | Body,
-    *,
-    tags: Iterable[str] = (),
-    key: str | None = None,
-    modified: str | None = None,
-    folder: str | None = None,
-    token: object = None,
-) -> Command:
-    """The ADD command of a content, for :meth:`Client.pipelined`."""
-    size = len(content) if isinstance(content, bytes) else content.size
-    line = f"ADD {size} {words([name, *tags])}{options(key=key, modified=modified, folder=folder)}"
-    return Command(line, content, token=token)
-
-
-def stored_or_raise(reply: Reply) -> reading.Stored:
-    """What an ADD's final reply says was stored. Raises a :class:`~tagfs.client.errors.Refused` where nothing was."""
-    stored = reading.stored(reply.code, reply.text)
-    if stored is not None and reply.code in (250, 451):
-        return stored
-    if reply.code >= 400:
-        raise refusal(reply.code, reply.text)
-    raise ProtocolViolation(f"the server answered ADD with {reply.code} {reply.text[:80]!r}")
-
-
-def literal(tag: str) -> str:
-    """A query for exactly this tag, whatever characters it has."""
-    return quoted(tag)
-
-
-def _transcript(channel: Channel) -> Iterator[str]:
-    while True:
-        head = read_head(channel)
-        mark: Literal["-", " "] = "-" if head.more else " "
-        yield f"{head.code}{mark}{head.text}"
-        if head.more:
-            lines = Rows(channel, head)
-            yield from (" " + row for row in lines)
-            yield f"{head.code} {lines.last}"
-        if head.code >= 200:
-            if head.code == 421:
-                channel.close()
-            return

@@ -85,3 +85,18 @@ def rest_of_reply(channel: Channel, head: Head) -> Reply:
             )
         rows.append(row)
     return Reply(head.code, lines.last, tuple(rows))
+
+
+def transcript(channel: Channel) -> Iterator[str]:
+    """The lines up to the final reply, as they came."""
+    while True:
+        head = read_head(channel)
+        yield f"{head.code}{'-' if head.more else ' '}{head.text}"
+        if head.more:
+            lines = Rows(channel, head)
+            yield from (" " + row for row in lines)
+            yield f"{head.code} {lines.last}"
+        if head.code == 421:
+            channel.close()
+        if head.code >= 200:
+            return

@@ -101,7 +101,7 @@ def test_a_content_that_never_begins():
 def test_a_content_that_changes_its_size():
     """A download that goes on must be of the same content; more bytes than announced never come."""
     server = plays(b"150 100\r\nhalf")
-    with server, Client(port=server.port) as client, pytest.raises(ProtocolViolation, match="100 bytes .* 104"):
+    with server, Client(port=server.port) as client, pytest.raises(ProtocolViolation, match=r"100 bytes .* 104"):
         client.get("x", lambda piece: None)
 
 

@@ -15,9 +15,9 @@ from tagfs.client import (
     Missing,
     NotLoggedIn,
     NotSupported,
-    SourceChanged,
+    SourceFailed,
 )
-from tagfs.client.client import add_command
+from tagfs.client.adding import add_command
 
 
 def test_store_find_read(client):
@@ -80,7 +80,7 @@ def test_a_large_body_is_read_as_it_is_sent(client, node):
     """A file is streamed; small commands before and after it are answered in order."""
     content = bytes(range(256)) * 20_000
     seen = []
-    body = Body(io.BytesIO(content), len(content), "big", lambda n: seen.append(n))
+    body = Body(lambda: io.BytesIO(content), len(content), "big", lambda n: seen.append(n))
     commands = [Command("COUNT"), add_command("big", body), Command("COUNT")]
     texts = [reply.text.split()[0] for _, reply in client.pipelined(commands)]
     assert texts[0] == "0"
@@ -91,8 +91,8 @@ def test_a_large_body_is_read_as_it_is_sent(client, node):
 
 def test_a_file_that_shrinks_stores_nothing(client, node):
     """Where a file gives fewer bytes than announced, the connection is given up and nothing is stored; then work goes on."""
-    with pytest.raises(SourceChanged):
-        client.add("x", Body(io.BytesIO(b"short"), 10, "x"))
+    with pytest.raises(SourceFailed):
+        client.add("x", Body(lambda: io.BytesIO(b"short"), 10, "x"))
     assert client.count() == 0
 
 

@@ -28,7 +28,7 @@ from tagfs.cli.output import (
 from tagfs.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from tagfs.client.client import Found
+    from tagfs.client.found import Found
 
 SORTS = [minus + key for key in ("name", "size", "added", "modified") for minus in ("", "-")]
 

@@ -107,7 +107,7 @@ def _store(
     session: Session, given: list[Given], tags: tuple[str, ...], folder: str | None, bar: Bar
 ) -> tuple[list[tuple[Given, Stored]], list[str]]:
     from tagfs.client import Refused, SourceFailed, insistently
-    from tagfs.client.client import add_command, stored_or_raise
+    from tagfs.client.adding import add_command, stored_or_raise
 
     def command(item: Given) -> Sent:
         body = item.body._replace(progress=bar.update)

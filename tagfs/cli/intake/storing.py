@@ -25,7 +25,7 @@ from tagfs.client import (
     insistently,
     quoted,
 )
-from tagfs.client.client import add_command, stored_or_raise
+from tagfs.client.adding import add_command, stored_or_raise
 from tagfs.client.errors import refusal
 from tagfs.client.rows import found_row, pairs
 from tagfs.client.text import words
