@@ -414,6 +414,15 @@ def test_client_that_sends_no_content_is_dropped(node: FakeNode) -> None:
     assert node.aborted == 1
 
 
+def test_client_that_sends_no_password_is_dropped(node: FakeNode) -> None:
+    """A second line that does not come ends the session after the stall time-out."""
+    session = WireSession(node, limits=Limits(stall_s=60))
+    session.send(b"USER-ADD a read\r\n")
+    session.clock.pump([10] * 7)
+    assert session.transport.aborted
+    session.lose()
+
+
 def test_idle_session_is_closed(node: FakeNode) -> None:
     """A session without commands is told 421; one that runs a long command is not idle."""
     session = WireSession(node, limits=Limits(idle_s=100, stall_s=1000))

@@ -30,7 +30,7 @@ class HttpSeen(Exception):
 class Intake:
     """The reading half of a session."""
 
-    __slots__ = ("_deaf", "_ended", "_framing", "_session", "_taker", "_verbs", "body", "held")
+    __slots__ = ("_deaf", "_ended", "_framing", "_session", "_taker", "_verbs", "body", "held", "owed_to")
 
     def __init__(self, session: Session, verbs: Mapping[bytes, Verb]) -> None:
         self._session = session
@@ -41,6 +41,8 @@ class Intake:
         self._deaf = False  # nothing that comes may count any more
         self.body: Body | None = None
         """The body that is coming in."""
+        self.owed_to: Exchange | None = None
+        """The command whose body or second line comes in."""
         self.held = 0
         """Bytes of bodies that no verb has taken yet."""
 
@@ -56,8 +58,7 @@ class Intake:
     def clear(self) -> None:
         """Forgets what was fed and not yet read."""
         self._framing.clear()
-        self._taker = None
-        self.body = None
+        self._taker = self.body = self.owed_to = None
 
     def next(self) -> Exchange | None:
         """The next command, or None where more bytes are needed. Raises :class:`HttpSeen`."""
@@ -90,6 +91,7 @@ class Intake:
 
     def _give_line(self, text: bytes | None) -> None:
         taker, self._taker = self._taker, None
+        self.owed_to = None
         assert taker is not None
         taker.take_line(text)
 
@@ -97,7 +99,7 @@ class Intake:
         body = self.body
         assert body is not None
         if not self._framing.missing:
-            self.body = None
+            self.body = self.owed_to = None
         self.held += len(data)
         body.push(data)
 
@@ -125,8 +127,14 @@ class Intake:
             exchange = self._refuse(501, "a command line has no control characters", body)
         else:
             exchange = self._exchange(verb, argument, body)
+        return self._expecting(verb, exchange)
+
+    def _expecting(self, verb: Verb, exchange: Exchange) -> Exchange:
+        """Notes that what comes next belongs to this command."""
         if verb.takes_line:
             self._taker = exchange
+        if verb.takes_line or self.body is not None:
+            self.owed_to = exchange
         return exchange
 
     def _exchange(self, verb: Verb, argument: bytes, body: Body | None) -> Exchange:
@@ -175,9 +183,7 @@ class Intake:
             except BadRequest as error:
                 return self._unreadable(error)
         exchange = self._refuse(500, f"a line has at most {self._framing.limit} bytes", body)
-        if verb is not None and verb.takes_line:
-            self._taker = exchange
-        return exchange
+        return exchange if verb is None else self._expecting(verb, exchange)
 
 
 def _split(line: bytes) -> tuple[bytes, bytes]:

@@ -152,10 +152,10 @@ class Session:
         return self._schedule.busy
 
     @property
-    def awaits_body(self) -> bool:
-        """Whether the client owes bytes of a content that it announced, and was told to send them."""
-        body = self._intake.body
-        return body is not None and not self._choked() and any(other.body is body for other in self._schedule.begun)
+    def awaits_client(self) -> bool:
+        """Whether the client owes something that it announced, and was told to send it: a content, or a second line."""
+        owed = self._intake.owed_to
+        return owed is not None and not self._choked() and owed in self._schedule.begun
 
     # What the shell calls
 

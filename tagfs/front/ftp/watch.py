@@ -72,10 +72,10 @@ class Watch:
             if left <= 0:
                 self._drop(f"no reply was read for {limits.stall_s:g} s")
                 return
-        elif self._session.awaits_body:
+        elif self._session.awaits_client:
             left = self._last + limits.stall_s - now
             if left <= 0:
-                self._drop(f"no byte of an announced content came for {limits.stall_s:g} s")
+                self._drop(f"nothing of what was announced came for {limits.stall_s:g} s")
                 return
         elif self._session.busy:
             left = limits.idle_s
