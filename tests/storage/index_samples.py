@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from tagfs.model.entry import Content, Entry, entry_id
@@ -24,6 +25,9 @@ from tagfs.model.query import (
     Untagged,
 )
 from tagfs.model.query.meaning import matches
+
+patient = settings(deadline=None, max_examples=60)
+"""For properties here: other work on the machine is no failure."""
 
 TAGS = ("beach", "berlin", "blurry", "year=2023", "year=2024", "year=10", "year=9", "rating=high", "x=", "=y", "x=1=2")
 TYPES = ("text/plain", "image/jpeg", "Image/PNG", "text/html; charset=utf-8")

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from index_samples import NaiveLookups, entries
+from index_samples import NaiveLookups, entries, patient
 from pyroaring import BitMap
 from test_index_queries import ROW_GAP, STEPS, apply
 
 from tagfs.model.entry import Content, Entry, entry_id, id_bytes
 from tagfs.model.order import Cursor, Scope, Sort
 from tagfs.model.query import EVERYTHING
-from tagfs.storage.index import Index, facets, order
+from tagfs.storage.index import Index, order
 from tagfs.storage.index.ids import decode, encode, halves
+from tagfs.storage.index.steps import at_once
 
 SORTS = st.builds(Sort, st.sampled_from(order.NUMBERS), st.booleans())
 
@@ -44,7 +45,7 @@ def small_steps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 def test_paging_equals_the_sorted_list() -> None:
     """Pages of any length, each begun at the cursor of the one before, give every row once and in order."""
 
-    @settings(max_examples=60)
+    @patient
     @given(steps=STEPS, sort=SORTS, limit=st.integers(1, 7))
     def check(steps: list[tuple[int, Entry | None]], sort: Sort, limit: int) -> None:
         index, table = Index(), {}
@@ -64,6 +65,7 @@ def test_paging_equals_the_sorted_list() -> None:
     check()
 
 
+@patient
 @given(steps=STEPS, sort=SORTS, cursor=entries(), limit=st.integers(1, 5))
 def test_a_cursor_need_not_be_of_an_entry(
     steps: list[tuple[int, Entry | None]], sort: Sort, cursor: Entry, limit: int
@@ -95,7 +97,7 @@ def test_thousands_of_equal_values() -> None:
         assert index.first(found, sort, after, 100) == expected[12_345:12_445]
 
 
-@settings(max_examples=200)
+@patient
 @given(
     steps=STEPS,
     chosen=st.sets(st.integers(0, 12)),
@@ -119,6 +121,7 @@ def test_facets_equal_a_counter(
         assert found.total == len(expected)
 
 
+@patient
 @given(before=STEPS, between=st.lists(STEPS, min_size=1, max_size=4))
 def test_changes_between_steps_of_facets(
     before: list[tuple[int, Entry | None]], between: list[list[tuple[int, Entry | None]]]
@@ -133,13 +136,14 @@ def test_changes_between_steps_of_facets(
             return
         apply(index, table, changes)
         ever |= {tag for _, entry in changes if entry for tag in entry.tags}
-    found = facets.at_once(pauses)
+    found = at_once(pauses)
     names = [tag for tag, _ in found.tags]
     assert len(names) == len(set(names)) == found.total
     assert ever.issuperset(names)
     assert all(count > 0 for _, count in found.tags)
 
 
+@patient
 @given(st.lists(st.binary(min_size=16, max_size=16)))
 def test_ids_as_numbers(raw: list[bytes]) -> None:
     """Ids go through their halves and back, and halves are ordered as the ids are."""

@@ -14,7 +14,7 @@ from test_index_queries import STEPS, apply, contents
 from tagfs.model.entry import Entry
 from tagfs.storage.index import Index, saving, snapshot
 
-tmp_per_test = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+tmp_per_test = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 
 
 @tmp_per_test

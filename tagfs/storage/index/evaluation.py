@@ -12,7 +12,7 @@ from typing import Protocol
 from pyroaring import BitMap
 
 from tagfs.model.names import fold
-from tagfs.model.query.meaning import glob_pattern, parts, value_test
+from tagfs.model.query.meaning import glob_pattern, parts
 from tagfs.model.query.syntax import (
     And,
     Between,
@@ -86,7 +86,7 @@ class Evaluation:
                 return self._text(query, within)
             case TagGlob() | HasKey() | Compare() | Between():
                 if query not in self._known:
-                    self._known[query] = union([state.tags.rows[number] for number in matching_tags(state, query)])
+                    self._known[query] = state.tags.postings.union(state.matching.numbers(query))
                 return self._known[query]
         raise AssertionError(query)
 
@@ -166,29 +166,3 @@ class Evaluation:
         if query.glob:
             return union([state.types.rows_of(name) for name in state.types.numbers if fits(name)])
         return state.types.rows_of(query.pattern)
-
-
-def matching_tags(state: State, query: TagGlob | HasKey | Compare | Between) -> Iterable[int]:
-    """The numbers of the tags that a query about tags means."""
-    tags = state.tags
-    if isinstance(query, TagGlob):
-        fits = glob_pattern(query.pattern).fullmatch
-        return [tags.numbers[tag] for tag in tags.beginning(_literal_beginning(query)) if fits(tag)]
-    numbers = tags.keys.get(query.key, ())
-    if isinstance(query, HasKey):
-        return numbers
-    passes = value_test(query)
-    skipped = len(query.key) + 1
-    return [number for number in numbers if passes(tags.names[number][skipped:])]
-
-
-def tags_to_test(state: State, query: TagGlob | HasKey | Compare | Between) -> int:
-    """How many tags :func:`matching_tags` has to look at."""
-    if isinstance(query, TagGlob):
-        return len(state.tags.beginning(_literal_beginning(query)))
-    return len(state.tags.keys.get(query.key, ()))
-
-
-def _literal_beginning(query: TagGlob) -> str:
-    """What every tag that matches begins with."""
-    return query.pattern.replace("?", "*").partition("*")[0]

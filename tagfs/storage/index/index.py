@@ -10,16 +10,18 @@ from pyroaring import BitMap
 
 from tagfs.model.entry import Entry
 from tagfs.model.order import Cursor, Scope, Sort
-from tagfs.model.query import Query
+from tagfs.model.query import Between, Compare, HasKey, Query, TagGlob
+from tagfs.model.query.meaning import parts
 from tagfs.storage.index import order
 from tagfs.storage.index.blocks import BLOCK_BITS
 from tagfs.storage.index.cost import is_quick
 from tagfs.storage.index.evaluation import Evaluation, Lookups
-from tagfs.storage.index.facets import Steps, at_once, facets
+from tagfs.storage.index.facets import facets
 from tagfs.storage.index.ids import encode
 from tagfs.storage.index.rowsets import Rows, bitmap_of
 from tagfs.storage.index.saving import Saving, load
 from tagfs.storage.index.state import State
+from tagfs.storage.index.steps import Steps, at_once
 from tagfs.storage.interfaces import Facets
 
 
@@ -55,6 +57,13 @@ class Index:
     def set_alive(self, nodes: Iterable[str]) -> None:
         """Says on which nodes copies count, this one included if it is among them."""
         self._state.holders.alive = frozenset(nodes)
+
+    def prepare(self, query: Query) -> Steps[None]:
+        """Makes :meth:`evaluate` and :meth:`count` of this query short, where it is about more tags than can be looked
+        at in one turn; a generator that pauses every few milliseconds. They are right without it, too."""
+        for part in parts(query):
+            if isinstance(part, TagGlob | HasKey | Compare | Between):
+                yield from self._state.matching.prepare(part)
 
     def evaluate(self, query: Query, lookups: Lookups) -> BitMap:
         """All rows that match, in the trash or not. ``lookups`` is asked for what
@@ -94,7 +103,7 @@ class Index:
         """The ``limit`` most frequent tags of these rows, or the first by name, as ICatalog.facets says; exact."""
         return at_once(self.facet_steps(bitmap, limit, prefix, by_name))
 
-    def facet_steps(self, bitmap: BitMap, limit: int, prefix: str = "", by_name: bool = False) -> Steps:
+    def facet_steps(self, bitmap: BitMap, limit: int, prefix: str = "", by_name: bool = False) -> Steps[Facets]:
         """:meth:`facets` as a generator that pauses every few milliseconds, and returns them in the end."""
         return facets(self._state, bitmap, limit, prefix, by_name)
 

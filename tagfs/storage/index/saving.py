@@ -82,7 +82,7 @@ class _LabelsImage:
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
         self._names = list(labels.names)
-        self._live = array("Q", labels.live)
+        self._live = labels.live.tobytes()
         self._next = 0
         self._kept: dict[int, bytes] = {}
 
@@ -90,11 +90,11 @@ class _LabelsImage:
         """The rows of these labels are about to change."""
         for number in numbers:
             if self._next <= number < len(self._names) and number not in self._kept:
-                self._kept[number] = self._labels.rows[number].serialize()
+                self._kept[number] = self._labels.postings.pack(number)
 
     def parts(self, lock: Lock) -> Iterator[bytes]:
         yield msgpack.packb(self._names)
-        yield self._live.tobytes()
+        yield self._live
         while self._next < len(self._names):
             with lock:
                 rows = self._take()
@@ -104,8 +104,9 @@ class _LabelsImage:
     def _take(self) -> list[bytes]:
         numbers = range(self._next, min(self._next + _LABELS, len(self._names)))
         self._next = numbers.stop
-        rows = self._labels.rows
-        return [self._kept.pop(number, b"") or rows[number].serialize() for number in numbers]
+        pack = self._labels.postings.pack
+        # What was kept may be empty: the number was free.
+        return [self._kept.pop(number) if number in self._kept else pack(number) for number in numbers]
 
 
 def load(path: str, node: str) -> tuple[State, bytes] | None:
@@ -129,12 +130,15 @@ def load(path: str, node: str) -> tuple[State, bytes] | None:
 def _read_labels(labels: Labels, parts: Parts) -> None:
     names = msgpack.unpackb(parts.take())
     live = array("Q", parts.take())
-    rows: list[BitMap] = []
-    while len(rows) < len(names):
+    labels.restore(names, _packed_rows(parts, len(names)), live)
+
+
+def _packed_rows(parts: Parts, count: int) -> Iterator[bytes]:
+    while count > 0:
         lengths = array("Q", parts.take())
-        images = parts.take()
+        packed = parts.take()
+        count -= len(lengths)
         end = 0
         for length in lengths:
-            rows.append(BitMap.deserialize(images[end : end + length]))
+            yield packed[end : end + length]
             end += length
-    labels.restore(names, rows, live.tolist())

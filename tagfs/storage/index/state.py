@@ -14,6 +14,7 @@ from tagfs.storage.index.blocks import BLOCK, Block, Blocks
 from tagfs.storage.index.holders import Holders
 from tagfs.storage.index.ids import decode, halves
 from tagfs.storage.index.labels import Labels
+from tagfs.storage.index.matching import Matching
 from tagfs.storage.index.rowsets import bitmap_of
 
 
@@ -30,6 +31,7 @@ class State:
         self.tags = Labels()
         self.types = Labels()
         """Media types, folded."""
+        self.matching = Matching(self.tags)
         self.blocks = Blocks()
         self.holders = Holders(node)
         self.live_bytes = 0
