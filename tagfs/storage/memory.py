@@ -204,7 +204,7 @@ class MemoryCatalog:
 
     def _take(self, name: str, after: int, upto: int, limit: int, found: dict[Ref, dict[str, int]]) -> int:
         """Puts the records of one origin into ``found`` while there is room; returns the number reached."""
-        news = sorted((number, ref) for ref, number in self._numbers[name].items() if after < number <= upto)
+        news = sorted((number, ref) for ref, number in self._numbers.get(name, {}).items() if after < number <= upto)
         for number, ref in news:
             if ref not in found and len(found) >= limit:
                 return after

@@ -171,6 +171,8 @@ class FeedContract:
         assert catalog.vector() == {"n2/e": 9, "n3/e": 4}
         catalog.merge([], {}, {"n4/e": 1})
         assert catalog.vector() == {"n2/e": 9, "n3/e": 4, "n4/e": 1}
+        page = catalog.changes({"n2/e": 9}, 10)
+        assert (list(page.records), page.vector, page.covered) == ([], catalog.vector(), catalog.vector())
 
     def test_numbers_of_a_known_state(self, catalog):
         """A foreign number of a state that is here already counts: nothing has to cross again."""

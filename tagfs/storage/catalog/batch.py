@@ -50,7 +50,9 @@ class Batch:
 
     def __init__(self, next_row: int) -> None:
         self.next_row = next_row
+        self._present: dict[Ref, Touched] = {}
         self.touched: dict[Ref, Touched] = {}
+        """In order of their first change, so that numbers follow the order of the changes."""
         self.changed: list[Touched] = []
         self.rows: list[int] = []
         self.leaves = LeafChanges()
@@ -69,7 +71,7 @@ class Batch:
     def load(self, connection: sqlite3.Connection, changes: Sequence[Record]) -> None:
         """Reads the present states of all records concerned. Raises BadRequest for an entry whose key is no entry id."""
         for ref, row, numbers, data in read_records(connection, [(change.kind, change.key) for change in changes]):
-            self.touched[ref] = Touched(ref, row, data, numbers)
+            self._present[ref] = Touched(ref, row, data, numbers)
 
     def merge(self, changes: Sequence[Record]) -> None:
         """Merges all changes into the states."""
@@ -79,7 +81,7 @@ class Batch:
             item = touched.get(ref)
             if item is None:
                 place_number(ref)  # refuses a malformed key
-                item = touched[ref] = Touched(ref, 0, b"", b"")
+                item = touched[ref] = self._present.get(ref) or Touched(ref, 0, b"", b"")
             item.state = change if item.state is None else merge(item.state, change)
         self.changed = [item for item in touched.values() if item.settle()]
         for item in self.changed:

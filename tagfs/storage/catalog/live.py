@@ -77,6 +77,10 @@ class LiveIndex:
         self._pending = BitMap()
         self._watching: list[BitMap] = []
 
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return self.count(EVERYTHING, Scope.ALL)
+
     def announce(self, rows: Iterable[int]) -> None:
         """Says which rows are about to be committed; :meth:`settle` ends it, whatever became of them."""
         with self.lock:

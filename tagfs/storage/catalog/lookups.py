@@ -34,6 +34,8 @@ _DIGEST_BYTES = 32
 _LETTERS = 12
 """Letters at the end of an id that are looked at: 58 bits tell all entries apart."""
 _DIGITS = frozenset("0123456789abcdefghjkmnpqrstvwxyz")
+_NEVER = 1, 2
+"""A bit that is 2: what no id ends with."""
 _BASE_32 = str.maketrans("0123456789abcdefghjkmnpqrstvwxyz", "0123456789abcdefghijklmnopqrstuv")
 
 
@@ -68,11 +70,11 @@ def end_of_id(pattern: str) -> tuple[int, int] | None:
     People see the end of an id, where the random part is, so this is what they ask for.
     """
     end = _WILD.split(pattern)[-1][-_LETTERS:]
-    if not end or not _DIGITS.issuperset(end):
+    if not end:
         return None
-    number = int(end.translate(_BASE_32), 32)
-    # The last letter has two bits of padding.
-    return (5 * len(end) - 2, number >> 2) if number & 3 == 0 else None
+    number = int(end.translate(_BASE_32), 32) if _DIGITS.issuperset(end) else 1
+    # The last letter has two bits of padding, which are never set.
+    return (5 * len(end) - 2, number >> 2) if number & 3 == 0 else _NEVER
 
 
 def _of_digest(pattern: str, glob: bool) -> tuple[str, str | bytes] | tuple[str, bytes, bytes, str]:

@@ -16,8 +16,10 @@ from tagfs.storage.catalog.live import LiveIndex
 from tagfs.storage.catalog.rows import FETCH, fetch_entries, in_chunks
 from tagfs.storage.interfaces import MAX_PAGE, ISelection, Page
 
-_FEW = 20_000
-"""So many names are read and sorted; for more, the index of all names is walked in order."""
+_MOST_SORTED = 50_000
+"""Most names that are read and sorted: bounds memory."""
+_READ = 15
+"""What it costs to read the name of one row, in steps of a walk through the names of all entries in order."""
 _WALK = 4_000
 """Names read at once on such a walk."""
 
@@ -46,7 +48,7 @@ class Selection:
 
     def _first(self, sort: Sort, after: Cursor | None, limit: int) -> Sequence[int]:
         if sort.key == "name":
-            return self._named().first(sort, after, limit)
+            return self._named(limit).first(sort, after, limit)
         return self._live.first(self._rows, sort, after, limit)
 
     def pages(self, sort: Sort, limit: int) -> Iterator[Sequence[Entry]]:
@@ -68,13 +70,15 @@ class Selection:
 
     def _in_order(self, sort: Sort, limit: int) -> Iterator[Sequence[int]]:
         if sort.key == "name":
-            return self._named().all(sort, limit)
+            return self._named(self.total).all(sort, limit)
         # Without the lock: it only copies numbers out of arrays that stay in place, in tenths of a second per million.
         ordered = self._live.index.ordered(self._rows, sort)
         return (ordered[start : start + limit].tolist() for start in range(0, len(ordered), limit))
 
-    def _named(self) -> _ByName:
-        few = self.total <= _FEW
+    def _named(self, wanted: int) -> _ByName:
+        """The cheaper way to ``wanted`` rows in order of their names: a walk meets one of ours in every so many steps."""
+        steps = len(self._live) * min(wanted, self.total) // max(self.total, 1)
+        few = self.total <= _MOST_SORTED and self.total * _READ <= steps
         return _SortedNames(self._database, self._rows) if few else _WalkedNames(self._database, self._rows)
 
 
