@@ -1,4 +1,4 @@
-"""Every command in README.md does what README.md says."""
+"""Every command in README.md and in the tutorial does what the page says."""
 
 import json
 import os
@@ -55,11 +55,14 @@ def node(checkout: Path) -> Iterator[dict[str, str]]:
         process.communicate(timeout=20)
 
 
-def test_readme(checkout: Path, node: dict[str, str], require_tool: Callable[[str], str]) -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/guides/tutorial.md"])
+def test_a_page_for_newcomers(
+    checkout: Path, node: dict[str, str], require_tool: Callable[[str], str], page: str
+) -> None:
     """The commands run from top to bottom, as a newcomer pastes them, and say what is shown."""
     for tool in ("curl", "nc.openbsd"):
         require_tool(tool)
-    first, *steps = steps_of(README)
+    first, *steps = steps_of((ROOT / page).read_text(encoding="utf-8"))
     assert first.commands == "./run\n"
     assert len(steps) >= 3
     host, _, port = node["ftp"].rpartition(":")
