@@ -85,11 +85,6 @@ class Session:
         return self._user or self.node.anonymous()
 
     @property
-    def logged_in(self) -> bool:
-        """Whether a user logged in by name."""
-        return self._user is not None
-
-    @property
     def files(self) -> Files | None:
         """The FTP state of this session; None where the door has no FTP."""
         if self._files is None and self.door.files is not None:
