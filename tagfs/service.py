@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -23,6 +24,7 @@ from tagfs.errors import StartError, TagfsError
 from tagfs.front.ftp.door import Limits
 from tagfs.front.ftp.file_state import FileDoor
 from tagfs.front.ftp.protocol import TagFtpFactory
+from tagfs.front.web.site import WebFactory
 from tagfs.model.principal import OWNER, Principal, Role
 from tagfs.node.core import Core
 from tagfs.node.datadir import DataDirectory
@@ -34,6 +36,8 @@ from tagfs.storage.stores import open_blobs, open_catalog
 
 READERS = 4
 TRANSFERS = 4
+OPEN_FILES = 65_536
+"""Files, sockets included, that a node wants to have open at a time."""
 
 
 class Options(usage.Options):
@@ -140,6 +144,7 @@ class NodeService(Service):
 
     def _start(self) -> None:
         settings = self.settings
+        _allow_open_files()
         directory = DataDirectory(settings.data)
         self._closers.append(directory.close)
         self._check_stores(directory)
@@ -211,6 +216,14 @@ class NodeService(Service):
             self._closers.append(files.close)
             factory = TagFtpFactory(node, self.reactor, limits=limits, files=files)
             self._listen("ftp", settings.ftp, factory, factory.close)
+        if settings.web is not None:
+            web = WebFactory(node, self.reactor, names=self._web_names())
+            self._listen("web", settings.web, web, web.close)
+
+    def _web_names(self) -> list[str]:
+        """Host names by which browsers may ask, besides the listener's own address and loopback."""
+        advertised = self.settings.advertise
+        return [*self.settings.web_names, *([advertised.host] if advertised else [])]
 
     def _listen(
         self, name: str, endpoint: str, factory: IProtocolFactory, close: Callable[[], Coroutine[Any, Any, None]]
@@ -261,6 +274,14 @@ class NodeService(Service):
     def _give_up(self) -> None:
         """Closes what was opened before the start failed. Nothing is under way yet, so nothing is waited for."""
         Deferred.fromCoroutine(self._stop())
+
+
+def _allow_open_files() -> None:
+    """Lets the process open as many files as it may: the usual soft limit of 1,024 is fewer than the sessions we take."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 _POOLS = {"writer": 1, "readers": READERS, "transfers": TRANSFERS}

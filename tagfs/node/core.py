@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
@@ -22,6 +23,9 @@ from tagfs.storage.interfaces import MAX_PAGE, IBlobStore, ICatalog
 
 THIS_NODE_ONLY = Copies(1, 1)
 """The copies of everything on a node that is alone."""
+
+
+_RANDOM_BYTES = 10
 
 
 class Core:
@@ -56,7 +60,16 @@ class Core:
         self._clock = HybridClock(node_id, catalog.greatest_stamp)
         self._clock_lock = threading.Lock()
         self._defining: set[str] = set()
+        self._random = b""
         self._load_vocabulary()
+
+    def new_entry_id(self) -> str:
+        """A fresh entry id; reactor thread only."""
+        if len(self._random) < _RANDOM_BYTES:
+            # In one go for many ids: each call lets go of the interpreter lock, and getting it back costs far more.
+            self._random = os.urandom(_RANDOM_BYTES * 400)
+        random, self._random = self._random[:_RANDOM_BYTES], self._random[_RANDOM_BYTES:]
+        return entries.entry_id(self.now_ms(), random)
 
     def stamp(self, after: Stamp = ZERO) -> Stamp:
         """A new stamp of this node; any thread."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from mimetypes import MimeTypes
 
@@ -16,7 +15,6 @@ from tagfs.model.entry import (
     Content,
     check_entry_id,
     creation,
-    entry_id,
     entry_id_for_key,
     is_whole,
     replacement,
@@ -115,7 +113,7 @@ class Receiving:
         stamp = self._core.stamp()
         definitions = self._core.definitions(tags, stamp)
         if key is None:
-            return await self._create(entry_id(now, os.urandom(10)), make, definitions)
+            return await self._create(self._core.new_entry_id(), make, definitions)
         identifier = entry_id_for_key(self._principal.name, key)
         while identifier in self._in_flight:
             await _turn(self._in_flight[identifier])

@@ -70,7 +70,7 @@ QUERIES: dict[str, Callable[[Drawing], bool]] = {
     ),
     "name:*_01.svg and food": lambda drawing: drawing.name.endswith("_01.svg") and "food" in drawing.tags,
     "size:>100K": lambda drawing: drawing.size > 100 * 1024,
-    "size:..1K or size:1M..": lambda drawing: drawing.size <= 1024 or drawing.size >= 1 << 20,
+    "size:<=1K or size:>=1M": lambda drawing: drawing.size <= 1024 or drawing.size >= 1 << 20,
     "not (animals or computer or buildings)": lambda drawing: not {"animals", "computer", "buildings"} & drawing.tags,
     "hash and icon and (theme or action)": lambda drawing: (
         {"hash", "icon"} <= drawing.tags and bool({"theme", "action"} & drawing.tags)
