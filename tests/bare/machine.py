@@ -47,14 +47,13 @@ def codename() -> str:
     return found[1]
 
 
-def make_image(mmdebstrap: str, image: Path, *packages: str) -> Path:
-    """Makes a tar archive of a minimal Debian with these packages."""
-    options = image.with_suffix(".apt")
+def make_debian(mmdebstrap: str, directory: Path) -> None:
+    """Makes a minimal Debian in a directory."""
+    options = directory.with_suffix(".apt")
     options.write_text(apt_options())
-    include = [f"--include={','.join(packages)}"] if packages else []
-    command = [mmdebstrap, "--quiet", "--variant=minbase", f"--aptopt={options}", *include, codename(), str(image)]
+    command = [mmdebstrap, "--quiet", "--variant=minbase", "--format=directory", f"--aptopt={options}"]
+    command += ["--dpkgopt=force-unsafe-io", codename(), str(directory)]  # no fsync: it lives for minutes only
     subprocess.run([*command, *map(str, apt_sources())], check=True, timeout=300, stdin=subprocess.DEVNULL)
-    return image
 
 
 def pip_environment() -> dict[str, str]:
@@ -77,10 +76,11 @@ def certificates() -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def tracked_files() -> list[str]:
-    """The files of this checkout: as git knows them, else all but what runs leave behind."""
+def source_files() -> list[str]:
+    """The files of this checkout that git has or would take; without git, all but what runs leave behind."""
     if (ROOT / ".git").exists():
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+        command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
         names = [os.fsdecode(name) for name in listed.split(b"\0") if name]
         return [name for name in names if os.path.lexists(ROOT / name)]
     unwanted = re.compile(r"(^|/)(\.(venv|mypy|ruff|pytest|hypothesis)|__pycache__|tagfs-data|[^/]*\.egg-info)")
@@ -133,12 +133,11 @@ class Running:
 
 
 class Machine:
-    """An unpacked image. Processes inside share the network of this machine, and are ended with it."""
+    """A minimal Debian. Processes inside share the network of this machine, and are ended with it."""
 
-    def __init__(self, image: Path, directory: Path) -> None:
+    def __init__(self, mmdebstrap: str, directory: Path) -> None:
         self.directory = directory
-        directory.mkdir()
-        subprocess.run(["tar", "-xf", image, "-C", directory], check=True)
+        make_debian(mmdebstrap, directory)
         self._environ = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
         self._environ |= pip_environment()
         if bundle := certificates():
@@ -152,7 +151,7 @@ class Machine:
 
     def copy_tree(self, target: str, owner: str) -> None:
         """Puts the files of this checkout into a directory of the machine."""
-        for name in tracked_files():
+        for name in source_files():
             place = self.inside(target) / name
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, place, follow_symlinks=False)
@@ -183,4 +182,4 @@ class Machine:
         for running in self._running:
             if not running.has_ended():
                 running.stop(signal.SIGKILL)
-        shutil.rmtree(self.directory)
+        shutil.rmtree(self.directory, ignore_errors=True)
