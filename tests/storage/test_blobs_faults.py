@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tagfs.errors import ReadOnly, StartError, StorageFull, TagfsError, Unavailable
+from tagfs.errors import Corrupt, NotFound, ReadOnly, StartError, StorageFull, Unavailable
 from tagfs.storage.blobs import index
 from tagfs.storage.blobs.disk import System
 from tagfs.storage.blobs.opening import open_directory
@@ -235,17 +235,52 @@ def test_too_many_open_files_passes(tmp_path):
     store.close()
 
 
+class RefusingSystem(System):
+    """Refuses to read while :attr:`refuses` is set."""
+
+    refuses = False
+
+    def pread(self, fd, length, offset):
+        if self.refuses:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().pread(fd, length, offset)
+
+
 def test_unreadable_content_is_corrupt(tmp_path):
-    """A read that the device refuses is told as damage, and verify puts the content aside."""
-    system = FailingSystem(("pread",))
+    """A read that the device refuses is told as damage, and verify no longer serves the content."""
+    system = RefusingSystem()
     store = open_directory(os.fspath(tmp_path / "store"), system=system)
     for content in (SMALL[0], LARGE):
         digest = stream_in(store, content).digest
-        system._at = system.calls
-        with pytest.raises(TagfsError, match="cannot read"):
+        system.refuses = True
+        with pytest.raises(Corrupt, match="cannot read"):
             read_out(store, digest)
-        system._at = system.calls
         assert store.verify(digest) is False
         assert store.stat(digest) is None
-    assert len(os.listdir(tmp_path / "store/quarantine")) == 2
+        system.refuses = False
+        stream_in(store, content)
+        assert read_out(store, digest) == content
+    store.close()
+
+
+def test_damage_of_a_read_only_store(tmp_path):
+    """A store that stopped writing still finds damage and serves it no more."""
+    system = FailingSystem(SYNCS)
+    store = open_directory(os.fspath(tmp_path / "store"), system=system)
+    digests = [stream_in(store, content).digest for content in (SMALL[0], LARGE)]
+    system._at = system.calls
+    with pytest.raises(ReadOnly):
+        store.put_many([b"x"])
+    for path, content in [
+        ("packs/00000001.pack", SMALL[0]),
+        (f"objects/{digests[1].hex()[:2]}/{digests[1].hex()}", LARGE),
+    ]:
+        data = (tmp_path / "store" / path).read_bytes()
+        (tmp_path / "store" / path).write_bytes(data.replace(content[:50], bytes(50)))
+    for digest in digests:
+        assert store.verify(digest) is False
+        assert store.stat(digest) is None
+        with pytest.raises(NotFound):
+            store.open(digest)
+    assert store.usage()[:2] == (0, 0)
     store.close()

@@ -7,6 +7,7 @@ digest: it is written without being synced, and made anew from the content where
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from itertools import count
 
@@ -17,8 +18,8 @@ from tagfs.storage.blobs.totals import Taken, Totals
 from tagfs.storage.interfaces import CHUNK
 
 _LIST = ".chunks"
-_NAME = 64
-"""Hexadecimal digits of a digest."""
+_NAME = re.compile(r"[0-9a-f]{64}")
+_DIRECTORY = re.compile(r"[0-9a-f]{2}")
 
 
 class Files:
@@ -36,7 +37,7 @@ class Files:
         self._aside = aside
         self._numbers = count(1)
         self._hidden: set[bytes] = set()
-        self._directories = set(os.listdir(objects))
+        self._directories = {name for name in os.listdir(objects) if _DIRECTORY.fullmatch(name)}
         self._totals = Totals(self._look)
 
     def settle(self) -> None:
@@ -183,7 +184,7 @@ class Files:
         name = f"{directory:02x}"
         if name in self._directories:
             for found in os.listdir(os.path.join(self._objects, name)):
-                if len(found) == _NAME and found.startswith(name):
+                if _NAME.fullmatch(found):
                     yield found
 
     def _look(self, directory: int) -> Iterator[os.stat_result]:

@@ -40,7 +40,6 @@ CREATE TABLE segments (number INTEGER PRIMARY KEY, covered_to INTEGER NOT NULL, 
 """
 _SELECT_MANY = 64
 _CACHE_KIB = 16 << 10
-_MAPPED = 1 << 30
 _BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -168,14 +167,20 @@ class Index:
         return [digest for digest in found if (place := self.find(digest)) is not None and place.segment == number]
 
     def forget_segment(self, number: int) -> None:
-        """Forgets a segment and all that the database still has in it."""
+        """Forgets a segment, and all that the database still has in it: for that it is read whole."""
+        has_items = self.live(number).count > 0
         with self._flush_lock:
             with self._transaction() as database:
-                database.execute("DELETE FROM items WHERE segment = ?", (number,))
+                if has_items:
+                    database.execute("DELETE FROM items WHERE segment = ?", (number,))
                 database.execute("DELETE FROM segments WHERE number = ?", (number,))
             with self._lock:
                 self._covered.pop(number, None)
                 self._live.pop(number, None)
+
+    def has_changes(self) -> bool:
+        """Whether anything is gathered for :meth:`flush`."""
+        return bool(self._waiting)
 
     def is_due(self) -> bool:
         """Whether enough changes are gathered for :meth:`flush`."""
@@ -298,7 +303,6 @@ def _connect(path: str) -> sqlite3.Connection:
     database.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
     database.execute("PRAGMA journal_mode = WAL")
     database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-    database.execute(f"PRAGMA mmap_size = {_MAPPED}")
     return database
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 
 from tagfs.storage.blobs.index import Index
-from tagfs.storage.blobs.packs import SEGMENT_HEADER, Damage, Place
+from tagfs.storage.blobs.packs import SEGMENT_HEADER, Item, Place
 from tagfs.storage.blobs.segments import Segments
 
 _LOG = logging.getLogger(__name__)
+_AT_ONCE = 1000
+"""Items that are looked up together."""
 
 
 def settle_segments(segments: Segments, index: Index) -> None:
@@ -39,23 +41,33 @@ def _take_in(segments: Segments, index: Index, number: int, start: int) -> int:
     """Adds the items of one segment from ``start`` on that are not known yet; where the last sound one ends."""
     segments.settle_device(number, start)
     end = max(start, len(SEGMENT_HEADER))
-    damage: list[tuple[int, int]] = []
-    for found in segments.scan(number, start):
-        if isinstance(found, Damage):
-            damage.append((found.offset, found.end))
+    found: dict[bytes, Place] = {}
+    damaged: list[tuple[int, int]] = []
+    for piece in segments.scan(number, start):
+        if not isinstance(piece, Item):
+            damaged.append(piece)
             continue
-        place = Place(number, found.offset, found.length)
-        if found.content is None:
-            damage.append((place.offset, place.end))
+        place = Place(number, piece.offset, piece.length)
+        if piece.content is None:
+            damaged.append((place.offset, place.end))
             continue
         end = place.end
-        if index.find(found.digest) is None:
-            index.add({found.digest: place})
-        if index.is_due():
-            index.flush({number: end})
-    for first, behind in damage:
+        found.setdefault(piece.digest, place)
+        if len(found) >= _AT_ONCE:
+            _add_unknown(index, found, end)
+            found = {}
+    _add_unknown(index, found, end)
+    for first, behind in damaged:
         if behind <= end:
-            _LOG.error(
-                "pack segment %d is damaged from byte %d to %d; what lay there is not served", number, first, behind
-            )
+            _LOG.error("pack segment %d is damaged from byte %d to %d: nothing there is served", number, first, behind)
     return end
+
+
+def _add_unknown(index: Index, found: dict[bytes, Place], end: int) -> None:
+    known = index.find_many(list(found))
+    unknown = {digest: place for digest, place in found.items() if digest not in known}
+    if unknown:
+        index.add(unknown)
+    if index.is_due():
+        (segment,) = {place.segment for place in unknown.values()}
+        index.flush({segment: end})

@@ -145,6 +145,7 @@ class FileBlobStore:
     def drop(self, digest: bytes) -> bool:
         """See :class:`IBlobStore`."""
         self.disk.check_writable()
+        self._require_index()
         with self._pins.claimed_unpinned(digest) as free:
             gone = free and (self._index.remove(digest) is not None or self._files.remove(digest))
         self._flush_if_due()
@@ -153,6 +154,8 @@ class FileBlobStore:
     def digests(self, after: bytes, limit: int) -> Sequence[bytes]:
         """See :class:`IBlobStore`."""
         assert 1 <= limit <= MAX_PAGE
+        if self._index.has_changes():
+            self._flush()  # one page after the other looks through what is not written otherwise
         return list(islice(merge(self._index.digests(after, limit), self._files.digests(after, limit)), limit))
 
     def verify(self, digest: bytes) -> bool:
@@ -238,8 +241,7 @@ class FileBlobStore:
 
     def _append(self, items: Sequence[tuple[bytes, bytes]]) -> None:
         """Appends new contents, makes them durable, and only then lets them be found."""
-        if self._index.is_overdue():
-            self._index.flush(self._segments.settled_to())
+        self._require_index()
         self.disk.require_room(sum(len(content) for _, content in items))
         appended = []
         try:
@@ -316,6 +318,11 @@ class FileBlobStore:
                 os.close(fd)
         except TagfsError as error:
             _LOG.warning("the bytes of bad content %s could not be kept: %s", name, error)
+
+    def _require_index(self) -> None:
+        """Raises what keeps the index from being written, once too many changes wait for that."""
+        if self._index.is_overdue():
+            self._index.flush(self._segments.settled_to())
 
     def _flush_if_due(self) -> None:
         if self._index.is_due():
