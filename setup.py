@@ -19,6 +19,7 @@ setup(
     packages=[*find_packages(include=["tagfs", "tagfs.*"]), "twisted.plugins"],
     package_dir={"": "."},
     include_package_data=True,
+    package_data={"tagfs.front.web": ["assets/*"]},
     install_requires=[
         "twisted[tls]>=24.11",
         "zope.interface>=6",
@@ -29,6 +30,9 @@ setup(
         "pyroaring>=1.0",
         "numpy>=1.26",
         "cryptography>=42",
+        "orjson>=3.9",
+        "multipart>=1.2",
+        "prometheus-client>=0.20",
     ],
     extras_require={
         "podman": ["podman>=5"],

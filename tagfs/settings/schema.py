@@ -76,6 +76,8 @@ class Settings:
     """First and last port of passive FTP data connections; None: any free one."""
     masquerade: str | None = setting(values.host_name)
     """The address that PASV answers, for a node behind NAT."""
+    web_names: tuple[str, ...] = setting(values.host_names, ())
+    """Host names by which browsers may ask the web endpoint, besides its own address and loopback; others get 421."""
     ftp_tls: str = setting(values.one_of("off", "optional", "required"), "optional")
     tls_certificate: Path | None = setting(values.path)
     """PEM file for FTP's AUTH TLS; None: the node's own self-signed certificate."""

@@ -151,3 +151,11 @@ def host_name(value: object) -> str:
     if not re.fullmatch(r"[^\s/@]+", text := _text(value, allowed)):
         raise ValueError(allowed)
     return text
+
+
+def host_names(value: object) -> tuple[str, ...]:
+    """A list, or text with commas or spaces between."""
+    parts = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        raise ValueError("a list of host names")
+    return tuple(dict.fromkeys(host_name(part) for part in parts if part != ""))

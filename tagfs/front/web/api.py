@@ -1,0 +1,7 @@
+"""All routes of the web endpoint (PROTOCOLS, "Web endpoint"). Layer: front."""
+
+from __future__ import annotations
+
+from tagfs.front.web import bulk, contents, entries, page, status
+
+ROUTES = (*entries.ROUTES, *contents.ROUTES, *bulk.ROUTES, *status.ROUTES, *page.ROUTES)

@@ -1,0 +1,186 @@
+"""One HTTP connection: Twisted's channel, with bounds in size and time and answers that say what was wrong. Layer: front."""
+
+from __future__ import annotations
+
+from enum import Enum
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web import http
+
+from tagfs.front.web.reply import INERT, PROBLEM, STRICT, problem
+from tagfs.front.web.request import WebRequest
+
+if TYPE_CHECKING:
+    from tagfs.front.web.site import WebFactory
+
+BUFFER_SIZE = 1 << 18
+"""Bytes read from a socket at once, and held for it before its producer is paused (measured best for contents)."""
+
+
+class Phase(Enum):
+    """What a connection is doing; each has its own time limit."""
+
+    IDLE = "idle"
+    HEAD = "head"
+    BODY = "body"
+    ANSWER = "answer"
+    CLOSING = "closing"
+
+
+class Channel(http.HTTPChannel):
+    """A connection. Keep-alive and pipelining are Twisted's: one request at a time, at most 16 KiB read ahead."""
+
+    factory: WebFactory
+    transport: Any
+    requestFactory = WebRequest
+    timeOut = None  # see overdue(); Twisted's is moved on by every byte that trickles in
+    phase = Phase.IDLE
+    host = ""
+    _since_s = 0.0
+    _dropped = 0
+    _blocked = False
+
+    def connectionMade(self) -> None:
+        """Twisted: somebody connected."""
+        limits = self.factory.door.limits
+        self.MAX_LENGTH = limits.header_line
+        self.totalHeadersSize = limits.headers
+        self.maxHeaders = limits.header_count
+        super().connectionMade()  # type: ignore[no-untyped-call]
+        transport = self.transport
+        if hasattr(transport, "bufferSize"):
+            transport.bufferSize = BUFFER_SIZE
+        self.host = str(getattr(transport.getPeer(), "host", ""))
+        self._turn(Phase.IDLE)
+        if not self.factory.enter(self, self.host):
+            self.refuse(503, "there are too many connections already; try again later")
+
+    def dataReceived(self, data: bytes) -> None:
+        """Twisted: bytes came."""
+        phase = self.phase
+        if phase is Phase.CLOSING:
+            self._dropped += len(data)
+            if self._dropped > self.factory.door.limits.linger:
+                self.transport.abortConnection()
+                return
+        elif phase is Phase.IDLE:
+            self._turn(Phase.HEAD)
+        elif phase is Phase.BODY:
+            self._turn(Phase.BODY)
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    def allHeadersReceived(self) -> None:
+        """Twisted: a request's headers are there."""
+        self._turn(Phase.BODY)
+        super().allHeadersReceived()  # type: ignore[no-untyped-call]
+
+    def answering(self) -> None:
+        """The request is whole."""
+        if self.phase is not Phase.CLOSING:
+            self._turn(Phase.ANSWER)
+
+    def requestDone(self, request: http.Request) -> None:
+        """Twisted: the answer is out."""
+        if self.phase is not Phase.CLOSING:
+            self._turn(Phase.IDLE)
+        if self.factory.closing:
+            self.persistent = 0
+        super().requestDone(request)  # type: ignore[no-untyped-call]
+
+    def pauseProducing(self) -> None:
+        """Twisted: the client does not take what is written."""
+        self._blocked = True
+        if self.phase is Phase.ANSWER:
+            self._turn(Phase.ANSWER)
+        super().pauseProducing()  # type: ignore[no-untyped-call]
+
+    def resumeProducing(self) -> None:
+        """Twisted: it has taken all."""
+        self._blocked = False
+        super().resumeProducing()  # type: ignore[no-untyped-call]
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Twisted: a header or request line without an end."""
+        self._respondToBadRequestAndDisconnect()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Twisted: the connection is gone."""
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        self.factory.leave(self, self.host)
+
+    def refuse(self, status: int, detail: str) -> None:
+        """Answers what never became a request, and closes."""
+        if self.phase is Phase.CLOSING:
+            return
+        reply = problem(status, detail)
+        headers = [
+            ("Content-Type", PROBLEM),
+            ("Content-Length", str(len(reply.body))),
+            ("Content-Security-Policy", INERT),
+            ("Cache-Control", "no-store"),
+            ("Connection", "close"),
+            *STRICT,
+        ]
+        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n" + "".join(f"{n}: {v}\r\n" for n, v in headers)
+        self.transport.write(head.encode() + b"\r\n" + reply.body)
+        self.factory.door.metrics.count("none", "other", status, 0.0)
+        self.close_soon(linger=False)
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """Twisted: this is no HTTP. Tells which bound was broken, where that is what happened."""
+        limits = self.factory.door.limits
+        size = max(getattr(self, "_receivedHeaderSize", 0), len(getattr(self, "_buffer", b"")))
+        if size > limits.header_line and not self._has_request_line():
+            self.refuse(414, f"a request line has at most {limits.header_line} bytes")
+        elif size > limits.header_line or getattr(self, "_receivedHeaderCount", 0) > limits.header_count:
+            self.refuse(
+                431,
+                f"headers have at most {limits.headers} bytes, {limits.header_line} each, and are {limits.header_count}",
+            )
+        else:
+            self.refuse(400, "this is not HTTP as RFC 9112 has it")
+
+    def _has_request_line(self) -> bool:
+        return getattr(self, "_path", None) is not None
+
+    def close_soon(self, linger: bool) -> None:
+        """Closes after what is written has gone out. With ``linger``, what the client still sends is dropped meanwhile: to
+        close with bytes unread would reset the connection, and the client might lose the answer."""
+        if self.phase is not Phase.CLOSING:
+            self._turn(Phase.CLOSING)
+        self.persistent = 0
+        if not linger:
+            self.loseConnection()  # type: ignore[no-untyped-call]
+
+    def shut_down(self) -> None:
+        """The node stops: closes now, or after the answer that is under way."""
+        if self.phase is Phase.IDLE or (self.phase is Phase.HEAD and not self.requests):
+            self.close_soon(linger=False)
+
+    def cut_off(self) -> None:
+        """The node stops and waits no longer."""
+        self.transport.abortConnection()
+
+    def check_time(self, now_s: float) -> None:
+        """Ends the connection where it has been too long in what it does."""
+        limits = self.factory.door.limits
+        spent_s = now_s - self._since_s
+        if self.phase is Phase.IDLE and spent_s > limits.idle_s:
+            self.close_soon(linger=False)
+        elif self.phase is Phase.HEAD and spent_s > limits.head_s:
+            self.refuse(408, f"the headers of a request must come within {limits.head_s:.0f} seconds")
+        elif spent_s > (limits.linger_s if self.phase is Phase.CLOSING else limits.stall_s) and self._client_stalls():
+            self.transport.abortConnection()
+
+    def _client_stalls(self) -> bool:
+        """Whether it is the client that is waited for."""
+        if self.phase is Phase.BODY:
+            return not self.requests[-1].held_back
+        return self.phase is Phase.CLOSING or (self.phase is Phase.ANSWER and self._blocked)
+
+    def _turn(self, phase: Phase) -> None:
+        self.phase = phase
+        self._since_s = self.factory.door.clock.seconds()

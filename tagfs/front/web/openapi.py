@@ -1,0 +1,5 @@
+"""x"""
+
+
+def description() -> dict[str, object]:
+    return {}

@@ -1,0 +1,60 @@
+"""The node and its cluster: /api/v1/nodes, events, openapi.json, /healthz, /metrics. Layer: front."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import orjson
+
+from tagfs.errors import NotSupported
+from tagfs.front.web.exchange import Exchange
+from tagfs.front.web.metrics import CONTENT_TYPE
+from tagfs.front.web.openapi import description
+from tagfs.front.web.reply import JSON, Reply, document, problem
+from tagfs.front.web.routes import Route
+from tagfs.front.web.shapes import node_value
+from tagfs.model.principal import Role
+
+
+async def nodes(exchange: Exchange) -> Reply:
+    """The cluster as this node sees it."""
+    return document({"nodes": [node_value(status) for status in await exchange.node.nodes(exchange.principal)]})
+
+
+async def events(exchange: Exchange) -> Reply:
+    """Not there yet: INode tells of no changes. Clients ask again from time to time."""
+    exchange.principal.require(Role.READ, "listening to changes")
+    raise NotSupported("this node sends no events yet; ask /api/v1/entries and /api/v1/nodes again instead")
+
+
+async def health(exchange: Exchange) -> Reply:
+    """Whether this node lives and is ready to serve everything."""
+    why = exchange.node.read_only
+    if why:
+        return problem(503, f"this node takes no writes: {why}", "not-ready")
+    return document({"live": True, "ready": True, "id": exchange.node.id, "name": exchange.node.name})
+
+
+async def metrics(exchange: Exchange) -> Reply:
+    """Figures for Prometheus."""
+    exchange.principal.require(Role.READ, "reading metrics")
+    return Reply(200, exchange.door.metrics.text(), CONTENT_TYPE)
+
+
+async def openapi(exchange: Exchange) -> Reply:
+    """The description of all this."""
+    return Reply(200, _description(), JSON)
+
+
+@cache
+def _description() -> bytes:
+    return orjson.dumps(description(), option=orjson.OPT_INDENT_2) + b"\n"
+
+
+ROUTES = (
+    Route("GET", "/api/v1/nodes", nodes),
+    Route("GET", "/api/v1/events", events),
+    Route("GET", "/api/v1/openapi.json", openapi),
+    Route("GET", "/healthz", health),
+    Route("GET", "/metrics", metrics),
+)
