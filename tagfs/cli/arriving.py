@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ class Arriving:
 
         self.directory = directory
         self.size = 0
-        self._path = os.path.join(directory, PART.format(secrets.token_hex(6)))
+        self._path = os.path.join(directory, PART.format(os.urandom(6).hex()))
         self._file = open(self._path, "xb", buffering=0)  # noqa: SIM115 (closed by finish and abort)
         self._hash = blake3()
 
@@ -109,9 +108,11 @@ def holds(path: str, size: int, digest: str) -> bool:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
+    try:
         found = os.fstat(descriptor)
-        return stat.S_ISREG(found.st_mode) and found.st_size == size and hash_of(file.fileno()).hexdigest() == digest
+        return stat.S_ISREG(found.st_mode) and found.st_size == size and hash_of(descriptor).hexdigest() == digest
+    finally:
+        os.close(descriptor)
 
 
 def hash_of(descriptor: int) -> blake3:

@@ -7,7 +7,7 @@ Other changes are never repeated by themselves.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
@@ -211,7 +211,7 @@ class Client:
 
         ``modified`` is RFC 3339 in UTC; ``folder`` the home. Raises :class:`SourceFailed` where a :class:`Body` cannot be read.
         """
-        key = key or secrets.token_hex(12)
+        key = key or os.urandom(12).hex()
         command = add_command(name, content, tags=tags, key=key, modified=modified, folder=folder)
         return self.again(lambda: self._stored(command), repeatable=True)
 

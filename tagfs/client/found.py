@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from tagfs.client.client import Client
 
 
+COLUMNS = 5
+"""Of a row: id, size, modified, name, tags."""
+
+
 class Found:
     """The answer to FIND: iterate it once for :class:`~tagfs.client.rows.FoundRow`; then the totals are known."""
 
@@ -47,7 +51,10 @@ class Found:
 
     def _rows(self, channel: Channel, head: Head) -> Iterator[str]:
         lines = Rows(channel, head)
-        yield from lines
+        for row in lines:
+            if row.count("\t") != COLUMNS - 1:
+                raise ProtocolViolation(f"the server sent {row[:80]!r} where an entry was due")
+            yield row
         self._finish(lines.last)
 
     def _finish(self, last: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tagfs.client.errors import ProtocolViolation
@@ -109,9 +109,12 @@ def saved_row(row: str) -> tuple[str, str]:
     return _one(name), query
 
 
-def information(rows: Iterable[str]) -> Information:
+def information(rows: Sequence[str]) -> Information:
     """The rows of INFO."""
-    return Information(tuple((field, value) for field, _, value in (row.partition("\t") for row in rows)))
+    parts = [row.partition("\t") for row in rows]
+    if not parts or not all(tab for _, tab, _ in parts):
+        raise _unreadable("\n".join(rows))
+    return Information(tuple((field, value) for field, _, value in parts))
 
 
 def stored(code: int, text: str) -> Stored | None:

@@ -1,16 +1,11 @@
 """Fixtures of the client's tests: an honest node in memory."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from fake_server import MemoryNode
-
 from tagfs.client import Client
+from tests.client.fake_server import MemoryNode
 
 
 @pytest.fixture

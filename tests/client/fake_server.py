@@ -364,6 +364,8 @@ def _metadata(name: str, value: str) -> Callable[[Stored], bool]:
     get: dict[str, Callable[[Stored], str]] = {
         "name": lambda e: e.name, "id": lambda e: e.id, "digest": lambda e: e.digest, "home": lambda e: e.folder(),
     }  # fmt: skip
+    if name == "id" and len(value) < 26:
+        value = "*" + value
     return lambda e: fnmatch.fnmatchcase(get[name](e), value) if "*" in value else get[name](e) == value
 
 

@@ -4,10 +4,10 @@ import socket
 from typing import BinaryIO
 
 import pytest
-from fake_server import Script
 
 from tagfs.client import Client, Closing, Command, ConnectionLost, ProtocolViolation, Refused, TimedOut
 from tagfs.client.channel import MAX_LINE
+from tests.client.fake_server import Script
 
 
 def plays(*answers: bytes, greeting: bytes = b"220 hi\r\n", stay: bool = False):

@@ -4,7 +4,6 @@ import io
 import threading
 
 import pytest
-from fake_server import MemoryNode, Shelf
 
 from tagfs.client import (
     BadArgument,
@@ -18,6 +17,7 @@ from tagfs.client import (
     SourceFailed,
 )
 from tagfs.client.adding import add_command
+from tests.client.fake_server import MemoryNode, Shelf
 
 
 def test_store_find_read(client):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -70,7 +69,7 @@ def _given(path: str, name: str | None) -> Given:
     from tagfs.client import Body
     from tagfs.model.names import check_name
 
-    key = secrets.token_hex(12)
+    key = os.urandom(12).hex()
     if path == "-":
         if name is None:
             raise UsageFailure("the standard input needs a --name")
@@ -93,7 +92,8 @@ def _spooled() -> BinaryIO:
     import shutil
     import tempfile
 
-    file = tempfile.TemporaryFile()  # noqa: SIM115 (read again when it is sent, closed by the end of the process)
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (read when it is sent; closed with the command)
+    click.get_current_context().call_on_close(file.close)
     shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
     return file
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -49,7 +48,7 @@ class Describer:
         self._tags = tags
         # A run's own keys: a repeat after a broken connection stores nothing twice, but a later run may store again
         # what was deleted meanwhile.
-        self._run = secrets.token_hex(8)
+        self._run = os.urandom(8).hex()
         self._numbers = count()
 
     def of_tree(self, tree: Tree) -> Iterator[Candidate | Problem]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -79,7 +78,7 @@ class ManifestFile:
 
     def __init__(self, folder: str) -> None:
         self._path = os.path.join(folder, NAME)
-        self._part = f"{self._path}.{secrets.token_hex(6)}.part"
+        self._part = f"{self._path}.{os.urandom(6).hex()}.part"
         self._file: IO[str] | None = None
 
     def __enter__(self) -> IO[str]:
