@@ -33,6 +33,7 @@ COMMANDS = {
     "unsave": "searches:unsave",
     "nodes": "cluster:nodes",
     "node": "cluster:node",
+    "user": "users:user",
     "cluster-key": "cluster:cluster_key",
     "shell": "shell:shell",
     "doctor": "doctor:doctor",

@@ -131,6 +131,12 @@ class Client:
         """
         return self.again(lambda: self._ask(self.ready(), line), repeatable)
 
+    def request_with_secret(self, line: str, secret: str) -> Reply:
+        """Sends a command whose next line is a secret (USER-ADD), once the node asks for it: a node that does not know the
+        command would take the line for another one."""
+        reply = self.request(line)
+        return self.request(secret) if reply.code == 331 else reply
+
     def pipelined(self, commands: Iterable[Command], window: int = COMMANDS) -> Iterator[tuple[Command, Reply]]:
         """Sends many commands without waiting for each, and yields each with its final reply (also of 400 and above), in order.
 
