@@ -103,8 +103,8 @@ class Channel(http.HTTPChannel):
         super().resumeProducing()  # type: ignore[no-untyped-call]
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """Twisted: a header or request line without an end."""
-        self._respondToBadRequestAndDisconnect()
+        """Twisted: a header or request line that is too long, or has no end."""
+        self._refuse_size()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Twisted: the connection is gone."""
@@ -130,21 +130,21 @@ class Channel(http.HTTPChannel):
         self.close_soon(linger=False)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        """Twisted: this is no HTTP. Tells which bound was broken, where that is what happened."""
+        """Twisted: this is no HTTP, or one of the bounds was broken."""
         limits = self.factory.door.limits
-        size = max(getattr(self, "_receivedHeaderSize", 0), len(getattr(self, "_buffer", b"")))
-        if size > limits.header_line and not self._has_request_line():
-            self.refuse(414, f"a request line has at most {limits.header_line} bytes")
-        elif size > limits.header_line or getattr(self, "_receivedHeaderCount", 0) > limits.header_count:
-            self.refuse(
-                431,
-                f"headers have at most {limits.headers} bytes, {limits.header_line} each, and are {limits.header_count}",
-            )
+        size, count = getattr(self, "_receivedHeaderSize", 0), getattr(self, "_receivedHeaderCount", 0)
+        if size > limits.headers or count > limits.header_count:
+            self._refuse_size()
         else:
             self.refuse(400, "this is not HTTP as RFC 9112 has it")
 
-    def _has_request_line(self) -> bool:
-        return getattr(self, "_path", None) is not None
+    def _refuse_size(self) -> None:
+        limits = self.factory.door.limits
+        if getattr(self, "_path", None) is None:
+            self.refuse(414, f"a request line has at most {limits.header_line} bytes")
+        else:
+            bounds = f"{limits.header_count} headers of {limits.header_line} bytes each and {limits.headers} in all"
+            self.refuse(431, f"the headers are too many or too long: at most {bounds} are taken")
 
     def close_soon(self, linger: bool) -> None:
         """Closes after what is written has gone out. With ``linger``, what the client still sends is dropped meanwhile: to

@@ -179,6 +179,7 @@ class WebRequest(http.Request):
         """Authority, path and query of the request (RFC 9112 section 3.2); that of an absolute target replaces Host."""
         hosts = self.requestHeaders.getRawHeaders(b"host") or []
         if len(hosts) > 1 or (not hosts and self.clientproto == b"HTTP/1.1"):
+            self.channel.persistent = 0  # whoever wrote this may not agree with us on where requests end
             raise BadRequest("a request has exactly one Host")
         authority = hosts[0].decode("latin-1").strip() if hosts else ""
         scheme, slashes, rest = target.partition("://")
