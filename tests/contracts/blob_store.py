@@ -100,13 +100,13 @@ class BlobStoreContract(ABC):
 
     def test_unknown_content(self, store):
         """What is not there is said to be not there, by every call."""
-        digest = blob_of(b"nowhere").digest
-        assert store.stat(digest) is None
-        assert store.pin(digest) is False
-        assert store.drop(digest) is False
-        for call in (store.open, store.chunks, store.verify):
-            with pytest.raises(NotFound):
-                call(digest)
+        for digest in (blob_of(b"nowhere").digest, b"", b"x"):
+            assert store.stat(digest) is None
+            assert store.pin(digest) is False
+            assert store.drop(digest) is False
+            for call in (store.open, store.chunks, store.verify):
+                with pytest.raises(NotFound):
+                    call(digest)
 
     @pytest.mark.parametrize("size", [10, 2 * CHUNK])
     def test_same_content_once(self, store, size):

@@ -55,16 +55,14 @@ class Files:
 
     def size(self, digest: bytes) -> int | None:
         """Bytes of a content that is here, else None."""
-        state = self._disk.stat(self._path(digest))
+        state = self._disk.stat(self._path(digest)) if digest else None
         return None if state is None or digest in self._hidden else state.st_size
 
     def open(self, digest: bytes) -> int:
         """A descriptor of a content. Raises FileNotFoundError."""
-        fd = self._disk.open(self._path(digest))
-        if digest in self._hidden:
-            os.close(fd)
+        if not digest or digest in self._hidden:
             raise FileNotFoundError
-        return fd
+        return self._disk.open(self._path(digest))
 
     def publish(self, temporary: str, digest: bytes, size: int, chunks: Sequence[bytes]) -> None:
         """Gives a synced temporary file its name, durably. A content that was here is replaced by the same bytes:
@@ -86,9 +84,9 @@ class Files:
         self._disk.sync_directory(directory)
         with self._totals.lock:
             self._hidden.discard(digest)
-            state = self._disk.stat(path)
-            if old is None and state is not None:
-                self._totals.change(digest[0], state, 1)
+            for state, sign in ((old, -1), (self._disk.stat(path), 1)):
+                if state is not None:
+                    self._totals.change(digest[0], state, sign)
 
     def remove(self, digest: bytes) -> bool:
         """Forgets a content; False where it is not here. Its space is free when nobody reads it any more."""
@@ -96,7 +94,7 @@ class Files:
         leaving = self.temporary()
         with self._totals.lock:
             state = self._disk.stat(path)
-            if state is None or digest in self._hidden:
+            if state is None or not digest or digest in self._hidden:
                 return False
             self._disk.unlink(path + _LIST)
             self._disk.rename(path, leaving)

@@ -11,6 +11,12 @@ from tagfs.storage.blobs.disk import Disk
 _NAME = re.compile(r"[a-z0-9]{1,64}")
 
 
+def bytes_in(directory: str) -> int:
+    """Bytes of the files in a directory."""
+    with os.scandir(directory) as found:
+        return sum(file.stat().st_size for file in found)
+
+
 class Kept:
     """The kept uploads of one store. A file's time of modification is when it was kept."""
 
@@ -34,6 +40,10 @@ class Kept:
         """Bytes kept under a name, or None."""
         state = self._disk.stat(self._path(name))
         return None if state is None else state.st_size
+
+    def bytes(self) -> int:
+        """Bytes of all that is kept."""
+        return bytes_in(self._directory)
 
     def take(self, name: str, size: int, temporary: str) -> None:
         """Moves what is kept away to ``temporary``. Raises NotFound, or BadRequest where it is less than ``size``."""

@@ -83,6 +83,9 @@ def _is_fresh(root: str, found: set[str]) -> bool:
 
 
 def _make(disk: Disk) -> None:
+    above = os.path.dirname(disk.root)
+    if os.access(above, os.R_OK):  # whoever made the directory may not have made its name durable
+        disk.sync_directory(above)
     for name in DIRECTORIES:
         disk.make_directory(os.path.join(disk.root, name))
     new = os.path.join(disk.root, _MARK_NEW)

@@ -18,7 +18,7 @@ from tagfs.storage.blobs.compaction import Compaction
 from tagfs.storage.blobs.disk import Disk
 from tagfs.storage.blobs.files import Files
 from tagfs.storage.blobs.index import Index
-from tagfs.storage.blobs.kept import Kept
+from tagfs.storage.blobs.kept import Kept, bytes_in
 from tagfs.storage.blobs.pins import Pins
 from tagfs.storage.blobs.readers import LargeReader, SmallReader
 from tagfs.storage.blobs.segments import Segments
@@ -198,6 +198,7 @@ class FileBlobStore:
         small = self._index.totals()
         large = self._files.taken()
         on_disk = sum(self._segments.sizes().values()) + self._index.size_on_disk() + large.on_disk
+        on_disk += self._kept.bytes() + bytes_in(self._aside)
         return Usage(small.count + large.contents, small.bytes + large.bytes, on_disk, self.disk.free())
 
     def close(self) -> None:
