@@ -9,9 +9,9 @@ and its new tags together.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from pyroaring import BitMap
 
@@ -113,6 +113,7 @@ class LiveIndex:
 
     def select(self, query: Query, scope: Scope) -> BitMap:
         """The rows that match now."""
+        self._in_turns(self.index.prepare(query))
         wanted = list(texts(query))
         if wanted:
             return self._select_looked_up(query, scope, wanted)
@@ -166,6 +167,7 @@ class LiveIndex:
         """How many rows match now."""
         if any(texts(query)):
             return len(self.select(query, scope))
+        self._in_turns(self.index.prepare(query))
         with self.lock:
             return self.index.count(query, scope, NO_LOOKUPS)
 
@@ -179,12 +181,16 @@ class LiveIndex:
         rows = self.select(query, scope)
         with self.lock:
             steps = self.index.facet_steps(rows, limit, prefix, by_name)
+        return self._in_turns(steps)
+
+    def _in_turns(self, steps: Generator[None, None, T]) -> T:
+        """What comes of steps, each of which is a turn with the lock."""
         while True:
             try:
                 with self.lock:
                     next(steps)
             except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
+                return cast(T, end.value)
 
     def first(self, rows: BitMap, sort: Sort, after: Cursor | None, limit: int) -> list[int]:
         """The first of those of ``rows`` that are still there."""
