@@ -98,8 +98,9 @@ class Labels:
 
     def count_many_live(self, numbers: Numbers) -> None:
         """Counts one more row outside the trash for each number, as often as it is there."""
-        found, counts = np.unique(numbers, return_counts=True)
-        for number, count in zip(found.tolist(), counts.tolist(), strict=True):
+        counts = np.bincount(numbers)
+        found = np.flatnonzero(counts)
+        for number, count in zip(found.tolist(), counts[found].tolist(), strict=True):
             self.in_use += not self.live[number]
             self.live[number] += count
 
