@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tagfs.cli.arriving import Arriving
 from tagfs.cli.failure import Failure
 from tagfs.cli.pages import AT_ONCE
+from tagfs.cli.progress import Bar, Share
 from tagfs.cli.times import milliseconds
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ class Wanted(NamedTuple):
     directory: str
 
 
-def download(client: Client, wanted: list[Wanted], reserved: str = "") -> Iterator[tuple[Wanted, str | Failure]]:
+def download(
+    client: Client, wanted: list[Wanted], bar: Bar, reserved: str = ""
+) -> Iterator[tuple[Wanted, str | Failure]]:
     """Fetches each into its directory; yields the name it got there, or why it failed. The path ``reserved`` is never taken."""
     from tagfs.client import SourceFailed, insistently
 
@@ -36,13 +39,14 @@ def download(client: Client, wanted: list[Wanted], reserved: str = "") -> Iterat
         before = open_files.pop(item.id, None)
         if before is not None:
             before.abort()  # the connection broke in it
-        opening = open_files[item.id] = _Opening(item.directory)
+        opening = open_files[item.id] = _Opening(item, bar)
         return Command(f"GET {item.id}", receive=opening.write)
 
     try:
         for item, reply in insistently(client, wanted, command, window=AT_ONCE):
             assert not isinstance(reply, SourceFailed)
             opening = open_files.pop(item.id)
+            opening.share.done()
             if reply.code >= 400:
                 opening.abort()
                 yield item, Failure(f"{item.name}: {reply.text}")
@@ -65,14 +69,17 @@ def _outcome(act: Callable[[], str]) -> str | Failure:
 class _Opening:
     """Opens its file with the first byte: many are asked for before the first has come."""
 
-    def __init__(self, directory: str) -> None:
-        self._directory = directory
+    def __init__(self, item: Wanted, bar: Bar) -> None:
+        self._directory = item.directory
+        size = item.info.get("size")
+        self.share = Share(bar, int(size) if size.isdigit() else 0)
         self._file: Arriving | None = None
 
     def write(self, piece: bytes) -> None:
         if self._file is None:
             self._file = Arriving(self._directory)
         self._file.write(piece)
+        self.share.piece(len(piece))
 
     def finish(self, item: Wanted, reserved: str) -> str:
         file = self._file or Arriving(self._directory)

@@ -14,6 +14,7 @@ import click
 from tagfs.cli.failure import Failure, as_failure
 from tagfs.cli.history import Editing
 from tagfs.cli.output import note, printable, printable_row
+from tagfs.cli.progress import Share, progress
 from tagfs.cli.session import Session, debugging
 
 if TYPE_CHECKING:
@@ -136,9 +137,11 @@ class Prompt:
             raise Failure("put FILE [TAG ...]")
         path = os.path.expanduser(words[0])
         found = os.stat(path)
-        body = Body(lambda: open(path, "rb"), found.st_size, path)  # noqa: SIM115 (Body closes it)
         name = os.path.basename(os.path.abspath(path))
-        stored = self._session.client().add(name, body, tags=words[1:], modified=file_time(found))
+        with progress(self._session, 1, "storing") as bar:
+            share = Share(bar, found.st_size)
+            body = Body(lambda: open(path, "rb"), found.st_size, path, share.piece)  # noqa: SIM115 (Body closes it)
+            stored = self._session.client().add(name, body, tags=words[1:], modified=file_time(found))
         click.echo(f"{stored.id} copies={stored.have}/{stored.want}")
 
     def _get(self, words: list[str]) -> None:
@@ -152,10 +155,11 @@ class Prompt:
         info = client.info(identifier)
         target = os.path.expanduser(words[1]) if len(words) > 1 else info.get("name")
         directory, name = os.path.split(target) if len(words) > 1 else ("", target)
-        for _, outcome in download(client, [Wanted(identifier, name, info, directory or ".")]):
-            if isinstance(outcome, Failure):
-                raise outcome
-            click.echo(os.path.join(directory, outcome))
+        with progress(self._session, 1, "fetching") as bar:
+            ((_, outcome),) = download(client, [Wanted(identifier, name, info, directory or ".")], bar)
+        if isinstance(outcome, Failure):
+            raise outcome
+        click.echo(os.path.join(directory, outcome))
 
     def _cat(self, words: list[str]) -> None:
         from tagfs.cli.identifiers import whole_id

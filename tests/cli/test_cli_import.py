@@ -203,3 +203,20 @@ def test_a_full_disk_stops_the_import(tagfs, shelf, tree, monkeypatch):
     result = tagfs("import", tree, code=1)
     assert "no space left" in result.stderr
     assert "run it again to go on" in result.stderr
+
+
+def test_a_node_that_takes_nothing_now_ends_the_import(tagfs, shelf, tmp_path, monkeypatch):
+    """A node that is starting or read-only is not asked for thousands of files one by one."""
+    from tagfs.errors import Unavailable
+    from tests.client import fake_server
+
+    def starting(name):
+        raise Unavailable("the node is starting")
+
+    monkeypatch.setattr(fake_server, "check_name", starting)
+    (tmp_path / "t").mkdir()
+    for number in range(600):
+        (tmp_path / "t" / f"f{number}").write_bytes(b"%d" % number)
+    result = tagfs("import", tmp_path / "t", code=1)
+    assert "the node is starting" in result.stderr
+    assert sum(line.startswith("ADD") for line in shelf.lines) < 300

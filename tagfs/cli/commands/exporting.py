@@ -16,7 +16,7 @@ from tagfs.cli.downloads import Wanted, download
 from tagfs.cli.failure import NOTHING, Failure
 from tagfs.cli.intake.manifest import NAME, ManifestFile, line_of
 from tagfs.cli.output import many, note, say, write_json
-from tagfs.cli.progress import Bar, progress
+from tagfs.cli.progress import Bar, Share, progress
 from tagfs.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -87,10 +87,9 @@ def _files(client: Client, wanted: list[Wanted], folder: str, bar: Bar) -> dict[
             missing.append(item)
         else:
             paths[item.id] = _below(folder, item, name)
-            bar.update(1)
-    for item, outcome in download(client, missing, reserved=os.path.join(folder, NAME)):
+            Share(bar, 0).done()
+    for item, outcome in download(client, missing, bar, reserved=os.path.join(folder, NAME)):
         paths[item.id] = outcome if isinstance(outcome, Failure) else _below(folder, item, outcome)
-        bar.update(1)
     return paths
 
 

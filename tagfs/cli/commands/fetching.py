@@ -14,7 +14,7 @@ from tagfs.cli.bulk import show_dry_run
 from tagfs.cli.command import Command, QueryCommand
 from tagfs.cli.failure import NOTHING, Failure
 from tagfs.cli.output import note, say, write_json
-from tagfs.cli.progress import progress
+from tagfs.cli.progress import Bar, progress
 from tagfs.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ def get(session: Session, query: str, directory: str, dry_run: bool) -> None:
     done: list[dict[str, str]] = []
     failed = 0
     with progress(session, total, "fetching") as bar:
-        for item, outcome in _all(session, query, directory):
-            bar.update(1)
+        for item, outcome in _all(session, query, directory, bar):
             if isinstance(outcome, Failure):
                 failed += 1
                 note(outcome.format_message())
@@ -61,14 +60,14 @@ def get(session: Session, query: str, directory: str, dry_run: bool) -> None:
         raise click.exceptions.Exit(NOTHING)
 
 
-def _all(session: Session, query: str, directory: str) -> Iterator[tuple[Wanted, str | Failure]]:
+def _all(session: Session, query: str, directory: str, bar: Bar) -> Iterator[tuple[Wanted, str | Failure]]:
     from tagfs.cli.downloads import Wanted, download
     from tagfs.cli.pages import informed, pages
 
     client = session.client()
     for _, rows in pages(client, query, sort="name"):
         wanted = [Wanted(row.id, row.name, info, directory) for row, info in informed(client, rows)]
-        yield from download(client, wanted)
+        yield from download(client, wanted, bar)
 
 
 @click.command(cls=Command)

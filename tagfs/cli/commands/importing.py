@@ -76,15 +76,15 @@ def _run(
     from tagfs.cli.intake.storing import Report, Storing, batches
 
     report = Report(passed)
-    storing = Storing(session.client(), report, dry_run)
+    client = session.client()
     whole = False
     try:
         with progress(session, length, "importing") as bar:
+            storing = Storing(client, report, bar, dry_run)
             for batch in batches(found, report):
                 if dry_run:
                     _show(session, batch)
                 storing.take(batch)
-                bar.update(len(batch))
         whole = True
     finally:
         if whole or report.done or report.problems:

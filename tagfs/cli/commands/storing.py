@@ -12,7 +12,7 @@ from tagfs.cli.arguments import tag_option
 from tagfs.cli.command import Command
 from tagfs.cli.failure import Failure, UsageFailure
 from tagfs.cli.output import note, printable, write_json
-from tagfs.cli.progress import Bar, progress
+from tagfs.cli.progress import Bar, Share, progress
 from tagfs.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def add(session: Session, files: tuple[str, ...], tags: tuple[str, ...], name: s
         raise UsageFailure("--name is for one file")
     folder = check_home(home.strip("/")) if home is not None else None
     given = [_given(path, name) for path in files]
-    with progress(session, sum(item.body.size for item in given), "storing") as bar:
+    with progress(session, len(given), "storing") as bar:
         stored, failed = _store(session, given, tags, folder, bar)
     if session.json:
         write_json([_as_json(item, made) for item, made in stored])
@@ -110,7 +110,7 @@ def _store(
     from tagfs.client.adding import add_command, stored_or_raise
 
     def command(item: Given) -> Sent:
-        body = item.body._replace(progress=bar.update)
+        body = item.body._replace(progress=Share(bar, item.body.size).piece)
         return add_command(item.name, body, tags=tags, key=item.key, modified=item.modified, folder=folder)
 
     stored: list[tuple[Given, Stored]] = []

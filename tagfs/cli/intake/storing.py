@@ -5,12 +5,13 @@ Everything is asked and stored in batches, with many commands in flight, so that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tagfs.cli.intake.candidates import Candidate
 from tagfs.cli.intake.walk import Problem
+from tagfs.cli.progress import Bar, Share
 from tagfs.client import (
     Body,
     Client,
@@ -22,6 +23,7 @@ from tagfs.client import (
     Refused,
     Reply,
     SourceFailed,
+    TryLater,
     insistently,
     quoted,
 )
@@ -82,15 +84,22 @@ def batches(candidates: Iterable[Candidate | Problem], report: Report) -> Iterat
 class Storing:
     """One import into one node."""
 
-    def __init__(self, client: Client, report: Report, dry_run: bool = False) -> None:
+    def __init__(self, client: Client, report: Report, bar: Bar, dry_run: bool = False) -> None:
         self._client = client
         self._report = report
+        self._bar = bar
         self._dry_run = dry_run
         self._claimed: set[str] = set()
         self._claimed_name = ""
 
     def take(self, batch: list[Candidate]) -> None:
         """Stores what is not there and merges tags into what is. Raises a HOPELESS refusal."""
+        shares = {candidate.key: Share(self._bar, candidate.size) for candidate in batch}
+        self._take(batch, shares)
+        for share in shares.values():
+            share.done()
+
+    def _take(self, batch: list[Candidate], shares: dict[str, Share]) -> None:
         rows = self._there(batch)
         new: dict[tuple[str, ...], Candidate] = {}
         retag: list[tuple[FoundRow, list[str]]] = []
@@ -109,7 +118,7 @@ class Storing:
             self._report.stored += len(new)
             return
         self._retag(retag)
-        self._store(list(new.values()))
+        self._store(list(new.values()), shares)
 
     def _there(self, batch: list[Candidate]) -> dict[int, list[FoundRow]]:
         """For each candidate, by its place in the batch, the entries with its content and name.
@@ -182,25 +191,31 @@ class Storing:
                 for entry in ids:
                     self._refused(entry, refusal(reply.code, reply.text))
 
-    def _store(self, new: list[Candidate]) -> None:
-        for candidate, outcome in insistently(self._client, new, _add):
+    def _store(self, new: list[Candidate], shares: dict[str, Share]) -> None:
+        before = self._report.stored
+        last: Refused | None = None
+        for candidate, outcome in insistently(self._client, new, lambda new: _add(new, shares[new.key].piece)):
             if isinstance(outcome, SourceFailed):
                 self._report.problems.append(Problem(candidate.relative, str(outcome).split(": ", 1)[-1]))
             else:
-                self._stored(candidate, outcome)
+                last = self._stored(candidate, outcome)
+        if isinstance(last, TryLater) and self._report.stored == before:
+            raise last  # a node that takes nothing now would refuse thousands of files one by one
 
-    def _stored(self, candidate: Candidate, reply: Reply) -> None:
+    def _stored(self, candidate: Candidate, reply: Reply) -> Refused | None:
+        """Notes that a candidate was stored; or that it was refused, and returns that."""
         try:
             made = stored_or_raise(reply)
         except Refused as refused:
             self._refused(candidate.relative, refused)
-            return
+            return refused
         self._report.stored += 1
         self._report.bytes += candidate.size
         if candidate.exact and candidate.name == self._claimed_name:
             self._claimed.add(made.id)
         if made.kept:
             self._report.warnings.append(Problem(candidate.relative, "has fewer copies than demanded yet"))
+        return None
 
     def _refused(self, relative: str, refused: Refused) -> None:
         if isinstance(refused, HOPELESS):
@@ -243,13 +258,13 @@ def _same(candidate: Candidate) -> str:
     return f"(digest:{candidate.digest} and name:{quoted(candidate.name)}{where})"
 
 
-def _add(candidate: Candidate) -> Command:
+def _add(candidate: Candidate, progress: Callable[[int], object]) -> Command:
     content: bytes | Body
     if candidate.data is not None:
         content = candidate.data
     else:
         path = candidate.path
-        content = Body(lambda: open(path, "rb"), candidate.size, candidate.relative)  # noqa: SIM115 (Body closes it)
+        content = Body(lambda: open(path, "rb"), candidate.size, candidate.relative, progress)  # noqa: SIM115 (Body closes it)
     return add_command(
         candidate.name, content,
         tags=candidate.tags, key=candidate.key, modified=candidate.modified, folder=candidate.home,
