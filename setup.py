@@ -45,6 +45,7 @@ setup(
             "ruff>=0.6",
             "towncrier>=24",
             "coverage>=7",
+            "schemathesis>=4",
             "setuptools>=77",
         ],
     },

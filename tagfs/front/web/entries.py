@@ -60,7 +60,7 @@ async def change(exchange: Exchange) -> Reply:
     asked = await exchange.json(name=str, add_tags=list, delete_tags=list)
     name = asked.get("name")
     add, delete = list_member(asked, "add_tags"), list_member(asked, "delete_tags")
-    if name is None and not add and not delete:
+    if not asked:
         raise BadRequest("nothing is asked for: give name, add_tags or delete_tags")
     for tag in (*add, *delete):
         check_tag(tag)
