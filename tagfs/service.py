@@ -24,11 +24,13 @@ from tagfs.errors import StartError, TagfsError
 from tagfs.front.ftp.door import Limits
 from tagfs.front.ftp.file_state import FileDoor
 from tagfs.front.ftp.protocol import TagFtpFactory
+from tagfs.front.ftp.tls import TlsContext
 from tagfs.front.web.site import WebFactory
 from tagfs.model.principal import OWNER, Principal, Role
 from tagfs.node.core import Core
 from tagfs.node.datadir import DataDirectory
 from tagfs.node.housekeeping import Housekeeping
+from tagfs.node.identity import Identity
 from tagfs.node.node import Node
 from tagfs.node.offload import Threads
 from tagfs.settings import Settings, load
@@ -160,7 +162,7 @@ class NodeService(Service):
         node = Node(core, settings.name, settings.zone, str(settings.advertise or ""), self._anonymous())
         housekeeping = Housekeeping(core, self.reactor, settings.trash_days)
         self._closers.append(housekeeping.stop)
-        self._open_doors(node)
+        self._open_doors(node, directory.identity)
         housekeeping.start()
         # Not before the reactor has its signal handlers: whoever reads run.json may send SIGTERM at once.
         self.reactor.callWhenRunning(self._announce, directory, node)
@@ -197,7 +199,7 @@ class NodeService(Service):
         role = {"none": None, "read": Role.READ, "write": Role.WRITE}[self.settings.anonymous]
         return OWNER if role is None else Principal("anonymous", role)
 
-    def _open_doors(self, node: Node) -> None:
+    def _open_doors(self, node: Node, identity: Identity) -> None:
         settings = self.settings
         if settings.ftp is not None:
             limits = Limits(
@@ -214,11 +216,23 @@ class NodeService(Service):
                 stall_s=settings.stall_timeout,
             )
             self._closers.append(files.close)
-            factory = TagFtpFactory(node, self.reactor, limits=limits, files=files)
+            factory = TagFtpFactory(node, self.reactor, limits=limits, files=files, tls=self._ftp_tls(identity))
             self._listen("ftp", settings.ftp, factory, factory.close)
         if settings.web is not None:
             web = WebFactory(node, self.reactor, names=self._web_names())
             self._listen("web", settings.web, web, web.close)
+
+    def _ftp_tls(self, identity: Identity) -> TlsContext | None:
+        """What AUTH TLS shows: the operator's certificate, else the node's own."""
+        settings = self.settings
+        if settings.ftp_tls == "off":
+            return None
+        if settings.tls_certificate is None or settings.tls_key is None:
+            return TlsContext(identity.pem, identity.pem)
+        try:
+            return TlsContext(settings.tls_certificate.read_bytes(), settings.tls_key.read_bytes())
+        except OSError as error:
+            raise StartError(f"the certificate for FTP cannot be read: {error}") from error
 
     def _web_names(self) -> list[str]:
         """Host names by which browsers may ask, besides the listener's own address and loopback."""

@@ -10,6 +10,8 @@ import struct
 import termios
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest_twisted
@@ -20,9 +22,11 @@ from twisted.internet.threads import deferToThread
 
 from tagfs.front.ftp.file_state import FileDoor
 from tagfs.front.ftp.protocol import TagFtpFactory
+from tagfs.front.ftp.tls import TlsContext
 from tagfs.model.entry import Entry
 from tagfs.model.principal import OWNER
 from tagfs.model.query import EVERYTHING, parse
+from tagfs.node import identity
 from tagfs.node.core import Core
 from tagfs.node.node import Node
 from tagfs.node.offload import Inline
@@ -118,8 +122,9 @@ class FtpWorld:
         return entry
 
 
-@pytest_twisted.async_yield_fixture
-async def ftp() -> AsyncIterator[FtpWorld]:
+@asynccontextmanager
+async def serving(tls: TlsContext | None = None, **options: Any) -> AsyncIterator[FtpWorld]:
+    """A server while the block runs; ``options`` are those of its FileDoor."""
     from twisted.internet import reactor
 
     inline = Inline()
@@ -133,11 +138,27 @@ async def ftp() -> AsyncIterator[FtpWorld]:
         now_ms=lambda: time.time_ns() // 1_000_000,
     )
     node = Node(core, "test", "", "", OWNER)
-    files = FileDoor(reactor, size=8)
-    factory = TagFtpFactory(node, reactor, files=files)
+    files = FileDoor(reactor, size=8, **options)
+    factory = TagFtpFactory(node, reactor, files=files, tls=tls)
     listening = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
     address = listening.getHost()
-    yield FtpWorld(node, address.host, address.port)
-    await listening.stopListening()
-    await factory.close()
-    await files.close()
+    try:
+        yield FtpWorld(node, address.host, address.port)
+    finally:
+        await listening.stopListening()
+        await factory.close()
+        await files.close()
+
+
+@pytest_twisted.async_yield_fixture
+async def ftp() -> AsyncIterator[FtpWorld]:
+    async with serving() as world:
+        yield world
+
+
+@pytest_twisted.async_yield_fixture
+async def ftps(tmp_path: Path) -> AsyncIterator[FtpWorld]:
+    """With TLS by the certificate that a node makes for itself."""
+    pem = identity.create(tmp_path).pem
+    async with serving(TlsContext(pem, pem)) as world:
+        yield world

@@ -11,9 +11,12 @@ from typing import TypeAlias
 import pytest
 from twisted.internet.threads import deferToThread
 
-from tests.front.ftp_world import FtpWorld, ftp
+from tests.front.ftp_world import FtpWorld, ftp, ftps
 
-__all__ = ["ftp"]
+__all__ = ["ftp", "ftps"]
+
+# Twisted hands the certificate on in the older of pyOpenSSL's two ways.
+pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
 
 Tool: TypeAlias = Callable[[str], str]
 BIG = os.urandom(1 << 20)
@@ -226,3 +229,36 @@ async def test_ncftp(ftp: FtpWorld, require_tool: Tool, tmp_path: Path) -> None:
     assert (await ftp.only("name:b.txt")).home == "in/depth/source"
     said = await run("ncftpls", "-x", "-l", f"ftp://{ftp.host}:{ftp.port}/@tree/in/depth/source/", cwd=tmp_path)
     assert "a.bin" in said
+
+
+# Under TLS
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+async def test_curl_under_tls(ftps: FtpWorld, require_tool: Tool, tmp_path: Path, version: str) -> None:
+    """Uploads end well, also by a client that would rather speak TLS 1.3; the empty file, too."""
+    (tmp_path / "big").write_bytes(BIG)
+    (tmp_path / "empty").touch()
+    curl = Curl(require_tool("curl"), ftps, tmp_path)
+    tls = ["--ssl-reqd", "-k", "--tls-max", version]
+    for name in ("big", "empty"):
+        await curl(f"/t/{name}", *tls, "--ftp-create-dirs", "-T", name)
+        await curl(f"/t/{name}", *tls, "-o", f"{name}.down")
+        assert (tmp_path / f"{name}.down").read_bytes() == (tmp_path / name).read_bytes()
+    assert await curl("/t/", *tls, "-l") == "big\nempty\n"
+    await curl("/t/big", *tls, "-r", "5-9", "-o", "range")
+    assert (tmp_path / "range").read_bytes() == BIG[5:10]
+
+
+async def test_lftp_under_tls(ftps: FtpWorld, require_tool: Tool, tmp_path: Path) -> None:
+    """lftp turns TLS on by itself where it is offered, and mirrors over it."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "big").write_bytes(BIG)
+    (source / "empty").touch()
+    script = (
+        "set cmd:fail-exit yes; set net:max-retries 1; set ssl:verify-certificate no; set ftp:ssl-force yes; "
+        f"open {ftps.host}:{ftps.port}; mirror -R source /@tree/copy; mirror /@tree/copy back"
+    )
+    await run(require_tool("lftp"), "-c", script, cwd=tmp_path)
+    assert tree(tmp_path / "back") == tree(source)

@@ -12,7 +12,13 @@ from typing import Protocol as Shape
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHandshakeListener,
+    IOpenSSLContextFactory,
+    IPushProducer,
+    IReactorTime,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -38,7 +44,7 @@ class Sink(Shape):
         """As IReceiving.write."""
 
 
-@implementer(IPushProducer)
+@implementer(IPushProducer, IHandshakeListener)
 class DataConnection(Protocol):
     """A data connection from its opening to its end. One transfer at most goes over it.
 
@@ -55,11 +61,13 @@ class DataConnection(Protocol):
         self._paused = True
         self._sending = False
         self._flushing = False
+        self._tls = False
         self._sink: Sink | None = None
         self._trouble: Failure | None = None
         self._waits = 0
         self._settled: Deferred[None] | None = None
         self._stall: IDelayedCall | None = None
+        self._handshake: Deferred[None] | None = None
         self.moved = 0
         """Bytes sent or received so far."""
 
@@ -95,7 +103,13 @@ class DataConnection(Protocol):
             self._stall.cancel()
             self._stall = None
         self._wake()
+        self.handshakeCompleted()
         self._ended.callback(None)
+
+    def handshakeCompleted(self) -> None:
+        handshake, self._handshake = self._handshake, None
+        if handshake is not None:
+            handshake.callback(None)
 
     # -- IPushProducer, towards the transport while sending
 
@@ -116,9 +130,19 @@ class DataConnection(Protocol):
 
     # -- the transfer's side
 
-    def start_tls(self, context: object, *, called: bool) -> None:
-        """Turns TLS on, as its server, also where we ``called`` the client (RFC 4217 section 7)."""
+    async def start_tls(self, context: IOpenSSLContextFactory, *, called: bool) -> None:
+        """Turns TLS on, as its server, also where we ``called`` the client (RFC 4217 section 7); returns when it is on.
+
+        Raises :class:`DataLost` where it cannot be agreed on.
+        """
+        self._handshake = Deferred()
+        # TLS answers by itself, so its reading goes on; contents are kept back by the transfer.
         self.transport.startTLS(context, not called)
+        self.transport.resumeProducing()
+        await self._handshake
+        if self._end is not None:
+            raise DataLost("TLS could not be agreed on for the data connection")
+        self._tls = True
 
     def watch(self, clock: IReactorTime, stall_s: float) -> None:
         """From now on cuts the connection when the peer lets ``stall_s`` seconds pass without a byte moving."""
@@ -203,7 +227,8 @@ class DataConnection(Protocol):
         if self._trouble is not None:
             self._trouble.raiseException()
         assert self._end is not None
-        if not self._end.check(ConnectionDone):
+        # Few clients answer our goodbye of TLS before they hang up.
+        if not (self._end.check(ConnectionDone) or (self._tls and self._flushing)):
             raise DataLost(f"the data connection broke; {outcome}")
 
     def abort(self) -> None:

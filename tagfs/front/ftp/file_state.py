@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IOpenSSLContextFactory
 
-from tagfs.errors import StartError
+from tagfs.errors import StartError, TagfsError
 from tagfs.front.ftp.data_connection import PIECE, TLS_PIECE, DataConnection
 from tagfs.front.ftp.data_lines import plain_address
 from tagfs.front.ftp.data_ports import NoDataConnection, PassivePorts
@@ -21,6 +21,12 @@ from tagfs.model.paths import TOP, VirtualPath
 
 if TYPE_CHECKING:
     from tagfs.front.ftp.session import Session
+
+
+class NotPrivate(TagfsError):
+    """Data connections need TLS here (RFC 4217 section 9)."""
+
+    ftp = 521
 
 
 class FileDoor:
@@ -142,6 +148,8 @@ class FileState:
         """Raises :class:`NoDataConnection` where no data connection was asked for."""
         if not self.data_set_up:
             raise NoDataConnection("use PASV, EPSV, PORT or EPRT first")
+        if self.door.require_tls and not self.private:
+            raise NotPrivate("data connections are under TLS here: AUTH TLS, PBSZ 0, PROT P")
 
     async def open_data(self) -> DataConnection:
         """The data connection for the transfer that begins now, under TLS where PROT P says so."""
@@ -151,7 +159,7 @@ class FileState:
         if self.private:
             context = self._session.door.tls
             assert context is not None, "PROT P without a context"
-            opened.connection.start_tls(context, called=opened.called)
+            await opened.connection.start_tls(context, called=opened.called)
         return opened.connection
 
     @property

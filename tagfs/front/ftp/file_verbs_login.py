@@ -29,8 +29,11 @@ def user(exchange: Exchange) -> None:
     name = exchange.argument.strip()
     if not name:
         raise BadRequest("USER takes a name")
+    state = state_of(exchange)
+    if state.door.require_tls and not exchange.session.secure:
+        raise NotProtected("AUTH TLS comes first: passwords go over TLS here")
     exchange.session.logout()
-    state_of(exchange).user = name
+    state.user = name
     exchange.reply(331, "PASS comes next")
 
 
@@ -63,7 +66,7 @@ def rein(exchange: Exchange) -> None:
 
 
 def auth(exchange: Exchange) -> None:
-    """``AUTH TLS``"""
+    """``AUTH TLS``; its older names SSL and TLS-P make data connections private, too (RFC 4217, appendix A)"""
     mechanism = exchange.argument.strip().upper()
     state = state_of(exchange)
     if mechanism not in ("TLS", "TLS-C", "SSL", "TLS-P"):
@@ -76,6 +79,7 @@ def auth(exchange: Exchange) -> None:
     exchange.session.start_tls(state.tls)
     exchange.session.logout()
     state.reset()
+    state.private = state.buffer_agreed = mechanism in ("SSL", "TLS-P")
 
 
 def pbsz(exchange: Exchange) -> None:

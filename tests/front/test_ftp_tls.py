@@ -1,0 +1,201 @@
+"""AUTH TLS: control and data connections that nobody can read or change, with every client's habits."""
+
+from __future__ import annotations
+
+import ftplib
+import io
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+
+from tagfs.errors import StartError
+from tagfs.front.ftp.tls import TlsContext
+from tagfs.node import identity
+from tests.front.ftp_world import FtpWorld, ftps, serving
+
+__all__ = ["ftps"]
+
+# Twisted hands the certificate on in the older of pyOpenSSL's two ways.
+pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
+
+T = TypeVar("T")
+DATA = bytes(range(256)) * 8192
+
+
+class TlsClient(ftplib.FTP_TLS):
+    """ftplib with TLS, whose data connections resume the session of the control connection."""
+
+    def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
+        conn, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        if self._prot_p:
+            conn = self.context.wrap_socket(conn, session=self.sock.session)
+            self.resumed = conn.session_reused
+        return conn, size
+
+
+def secured(world: FtpWorld, work: Callable[[TlsClient], T]) -> Deferred[T]:
+    """Runs a blocking function with a client under TLS."""
+
+    def run() -> T:
+        context = ssl._create_unverified_context()  # the certificate is the node's own
+        with TlsClient(context=context, encoding="utf-8", timeout=10) as client:
+            client.connect(world.host, world.port)
+            client.login()
+            client.prot_p()
+            return work(client)
+
+    return deferToThread(run)
+
+
+@pytest.mark.parametrize("passive", [True, False])
+async def test_everything_works_under_tls(ftps: FtpWorld, passive: bool) -> None:
+    """Contents of all sizes go up and come down, in both modes, and data connections resume the session."""
+
+    def work(client: TlsClient) -> None:
+        client.set_pasv(passive)
+        for size in (0, 1, 65536, len(DATA)):
+            client.storbinary("STOR /t/x", io.BytesIO(DATA[:size]))
+            assert client.resumed
+            pieces: list[bytes] = []
+            client.retrbinary("RETR /t/x", pieces.append)
+            assert b"".join(pieces) == DATA[:size]
+            assert client.resumed
+        assert client.nlst("/t") == ["x"]
+        assert ", TLS" in client.sendcmd("STAT")
+        assert {"AUTH TLS", "PBSZ", "PROT"} <= {line.strip() for line in client.sendcmd("FEAT").splitlines()}
+        with pytest.raises(ftplib.error_perm, match="534"):
+            client.sendcmd("AUTH TLS")
+        client.prot_c()
+        assert client.nlst("/t") == ["x"]
+        with pytest.raises(ftplib.error_perm, match="536"):
+            client.sendcmd("PROT S")
+
+    await secured(ftps, work)
+
+
+async def test_an_upload_without_tls_goodbye_is_cut_off(ftps: FtpWorld) -> None:
+    """Somebody between could end the connection early; that is no whole file."""
+
+    def work(client: TlsClient) -> None:
+        client.voidcmd("TYPE I")
+        conn = client.transfercmd("STOR /t/x")
+        conn.sendall(DATA)
+        raw = socket.socket(fileno=conn.detach())
+        raw.shutdown(socket.SHUT_WR)
+        with raw, pytest.raises(ftplib.error_temp, match="426"):
+            client.voidresp()
+
+    await secured(ftps, work)
+    assert await ftps.found() == []
+
+
+async def test_a_download_may_end_without_the_clients_goodbye(ftps: FtpWorld) -> None:
+    """Few clients answer the server's goodbye; they have all the same got everything."""
+    await ftps.add("x", "t", data=DATA)
+
+    def work(client: TlsClient) -> str:
+        client.voidcmd("TYPE I")
+        with client.transfercmd("RETR /t/x") as conn:
+            assert len(conn.makefile("rb").read(len(DATA))) == len(DATA)
+        return client.voidresp()
+
+    assert (await secured(ftps, work)).startswith("226 ")
+
+
+async def test_plain_data_connections_do_not_pass_for_private(ftps: FtpWorld) -> None:
+    """A client that said PROT P and talks in the clear gets nothing, and stores nothing."""
+
+    def work(client: TlsClient) -> None:
+        with ftplib.FTP.ntransfercmd(client, "STOR /t/x")[0] as conn:
+            conn.sendall(b"in the clear, and long enough to be no handshake")
+            with pytest.raises(ftplib.error_temp, match="426"):
+                client.voidresp()
+
+    await secured(ftps, work)
+    assert await ftps.found() == []
+
+
+async def test_what_was_sent_before_tls_is_thrown_away(ftps: FtpWorld) -> None:
+    """A command that somebody put behind AUTH TLS in the clear never runs (CVE-2011-0411 in other servers)."""
+
+    def work(sock: socket.socket) -> bytes:
+        sock.recv(1000)
+        sock.sendall(b"AUTH TLS\r\nMKD /injected\r\n")
+        assert sock.recv(1000) == b"234 TLS begins\r\n"
+        with ssl._create_unverified_context().wrap_socket(sock) as secure:
+            secure.sendall(b"CWD /injected\r\n")
+            return secure.recv(1000)
+
+    assert (await ftps.wire(work)).startswith(b"550 ")
+
+
+async def test_a_client_that_offers_protocols_goes_on_without_one(ftps: FtpWorld) -> None:
+    """FileZilla offers x-filezilla-ftp; nothing is selected, and nothing breaks."""
+
+    def work(sock: socket.socket) -> str | None:
+        sock.recv(1000)
+        sock.sendall(b"AUTH TLS\r\n")
+        sock.recv(1000)
+        context = ssl._create_unverified_context()
+        context.set_alpn_protocols(["x-filezilla-ftp", "ftp"])
+        with context.wrap_socket(sock) as secure:
+            assert secure.version() == "TLSv1.2"
+            return secure.selected_alpn_protocol()
+
+    assert await ftps.wire(work) is None
+
+
+async def test_the_older_name_makes_data_private(ftps: FtpWorld) -> None:
+    """AUTH SSL implies PROT P (RFC 4217, appendix A)."""
+    await ftps.add("x", "t")
+
+    def run() -> list[str]:
+        with TlsClient(context=ssl._create_unverified_context(), timeout=10) as client:
+            client.connect(ftps.host, ftps.port)
+            assert client.voidcmd("AUTH SSL").startswith("234 ")
+            client.sock = client.context.wrap_socket(client.sock)
+            client.file = client.sock.makefile("r", encoding="utf-8")
+            client._prot_p = True
+            client.login(secure=False)
+            return client.nlst("/t")
+
+    assert await deferToThread(run) == ["x"]
+
+
+async def test_tls_can_be_demanded(tmp_path: Path) -> None:
+    """Then neither passwords nor contents go in the clear."""
+    pem = identity.create(tmp_path).pem
+    async with serving(TlsContext(pem, pem), require_tls=True) as world:
+
+        def bare(sock: socket.socket) -> bytes:
+            sock.recv(1000)
+            sock.sendall(b"USER x\r\n")
+            return sock.recv(1000)
+
+        def work(client: TlsClient) -> None:
+            with pytest.raises(ftplib.error_perm, match="534"):
+                client.voidcmd("PROT C")
+            assert client.nlst("/@tree") == []
+            client.sendcmd("REIN")
+            client.makepasv()
+            with pytest.raises(ftplib.error_perm, match="521"):
+                client.sendcmd("NLST /")
+
+        assert (await world.wire(bare)).startswith(b"534 ")
+        await secured(world, work)
+
+
+def test_a_certificate_that_cannot_be_used_is_told_at_the_start(tmp_path: Path) -> None:
+    """Damaged, or not of that key: one line, before anything listens."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one, other = identity.create(tmp_path / "a").pem, identity.create(tmp_path / "b").pem
+    for certificate, key in ((b"", b""), (one, b"nonsense"), (b"nonsense", one), (one, other)):
+        with pytest.raises(StartError, match="cannot be used"):
+            TlsContext(certificate, key)
