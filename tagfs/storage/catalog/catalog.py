@@ -215,7 +215,7 @@ class SqliteCatalog:
     def close(self) -> None:
         """See the interface."""
         try:
-            if not self._database.broken:
+            if self._database.is_writable:
                 self._upkeep.checkpoint()
         finally:
             self._database.close()

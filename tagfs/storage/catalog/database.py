@@ -32,9 +32,15 @@ class Database:
         """Held by whoever changes the database, and what is derived from it in memory."""
         self.broken = ""
         """Why nothing is written any more; empty while all is well."""
+        self._closed = False
         self._readers: queue.LifoQueue[sqlite3.Connection | None] = queue.LifoQueue()
         for _ in range(READERS):
             self._readers.put(None)
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether writes are taken: neither broken nor closed."""
+        return not (self.broken or self._closed)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -113,7 +119,11 @@ class Database:
                     connection.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Waits for whoever reads or writes, and lets go."""
+        """Waits for whoever reads or writes, and lets go. Harmless when repeated."""
+        with self.writing:
+            if self._closed:
+                return
+            self._closed = True
         for _ in range(READERS):
             connection = self._readers.get()
             if connection is not None:

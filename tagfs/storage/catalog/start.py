@@ -69,8 +69,11 @@ def _prepare(writer: sqlite3.Connection, path: str, node: str) -> State:
     if format_of(writer) is None:
         create(writer, node, new_epoch())
         sync_directory(os.path.dirname(path))
-    migrate(writer, path)
+    migrated = migrate(writer, path)
     state = State.load(writer)
+    if migrated:
+        # What a step changed is not in the journal.
+        state = state._replace(snapshot="")
     if state.node != node:
         raise StartError(f"the catalog {path} belongs to the node {state.node}, not to {node}")
     return state
