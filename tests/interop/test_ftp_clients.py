@@ -256,6 +256,8 @@ async def test_lftp_under_tls(ftps: FtpWorld, require_tool: Tool, tmp_path: Path
     source.mkdir()
     (source / "big").write_bytes(BIG)
     (source / "empty").touch()
+    for path in source.iterdir():
+        os.utime(path, (1_600_000_000, 1_600_000_000))
     script = (
         "set cmd:fail-exit yes; set net:max-retries 1; set ssl:verify-certificate no; set ftp:ssl-force yes; "
         f"open {ftps.host}:{ftps.port}; mirror -R source /@tree/copy; mirror /@tree/copy back"
