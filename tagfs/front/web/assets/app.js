@@ -1,0 +1,53 @@
+// Puts the parts together: views, keys, and who tells whom.
+
+import { byId } from "./elements.js";
+import { watchNodes } from "./nodes.js";
+import { wireBulk, whenChanged } from "./results.js";
+import { complete, more, recall, remember, search, state, submit } from "./search.js";
+import { whenStored, wireUploads } from "./uploads.js";
+
+function showView() {
+  document.body.dataset.view = state.view;
+  for (const button of document.querySelectorAll("[data-view]")) {
+    if (button.dataset.view === state.view) button.setAttribute("aria-current", "page");
+    else button.removeAttribute("aria-current");
+  }
+  byId("files").hidden = state.view === "nodes";
+  byId("nodes").hidden = state.view !== "nodes";
+  watchNodes(state.view === "nodes");
+  if (state.view !== "nodes") search();
+}
+
+for (const button of document.querySelectorAll("nav [data-view]")) {
+  button.addEventListener("click", () => {
+    state.view = button.dataset.view;
+    remember();
+    showView();
+  });
+}
+
+byId("search").addEventListener("submit", (event) => {
+  event.preventDefault();
+  submit();
+});
+byId("sort").addEventListener("change", submit);
+byId("query").addEventListener("input", complete);
+byId("query").addEventListener("search", () => { if (!byId("query").value) submit(); }); // the cross that empties it
+byId("more").addEventListener("click", more);
+addEventListener("popstate", () => {
+  recall();
+  showView();
+});
+addEventListener("keydown", (event) => {
+  const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) || byId("details").open;
+  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    event.preventDefault();
+    byId("query").focus();
+  }
+});
+whenChanged(search);
+whenStored(() => { if (state.view === "files") search(); });
+wireBulk();
+wireUploads();
+recall();
+showView();
