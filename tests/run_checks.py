@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -37,43 +37,25 @@ def run(name: str, *words: str) -> Outcome:
     return Outcome(name, code == 0, time.monotonic() - begin)
 
 
-class Beside:
-    """A check that runs while others do; its output is kept until :meth:`outcome`."""
-
-    def __init__(self, name: str, *words: str) -> None:
-        self.name = name
-        self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by outcome)
-        self._begin = time.monotonic()
-        self._process = subprocess.Popen(command(*words), cwd=ROOT, stdout=self._output, stderr=subprocess.STDOUT)
-
-    def outcome(self) -> Outcome:
-        """Waits for the end, shows what was said, and tells how it went."""
-        code = self._process.wait()
-        print(f"== {self.name}", flush=True)
-        self._output.seek(0)
-        sys.stdout.write(self._output.read().decode(errors="replace"))
-        self._output.close()
-        return Outcome(self.name, code == 0, time.monotonic() - self._begin)
-
-    def stop(self) -> None:
-        """Ends it before its time."""
-        self._process.kill()
-        self._process.wait()
+def run_silently(name: str, *words: str) -> tuple[Outcome, str]:
+    """Runs one check beside others; its output is returned, to be shown when they are through."""
+    begin = time.monotonic()
+    done = subprocess.run(command(*words), cwd=ROOT, check=False, capture_output=True, text=True, errors="replace")
+    return Outcome(name, done.returncode == 0, time.monotonic() - begin), done.stdout + done.stderr
 
 
 def check_everything() -> list[Outcome]:
     """All checks, the quick ones first."""
-    types = Beside("types", "mypy")
-    try:
-        return [
+    with ThreadPoolExecutor(1) as beside:
+        types = beside.submit(run_silently, "types", "mypy")
+        outcomes = [
             run("lint", "ruff", "check", "."),
             run("format", "ruff", "format", "--check", "."),
             run("tests", "pytest", "-q"),
-            types.outcome(),
         ]
-    except BaseException:
-        types.stop()
-        raise
+        outcome, output = types.result()
+    print(f"== {outcome.name}\n{output}", end="", flush=True)
+    return [*outcomes, outcome]
 
 
 def main(arguments: Sequence[str]) -> int:
