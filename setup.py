@@ -33,6 +33,7 @@ setup(
         "orjson>=3.9",
         "multipart>=1.2",
         "prometheus-client>=0.20",
+        "pillow>=10.1",
     ],
     extras_require={
         "podman": ["podman>=5"],

@@ -14,7 +14,7 @@ from tests.campaigns.node_process import NodeProcess
 
 CONFIG = Path(__file__).with_name("web_schemathesis.toml")
 EXAMPLES = 10
-ABSENT = ["events", "thumbnail"]
+ABSENT = ["events"]
 """Operations that a node does not do yet (501)."""
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tagfs.front.web import bulk, contents, entries, page, status
+from tagfs.front.web import bulk, contents, entries, page, status, thumbnails
 
-ROUTES = (*entries.ROUTES, *contents.ROUTES, *bulk.ROUTES, *status.ROUTES, *page.ROUTES)
+ROUTES = (*entries.ROUTES, *contents.ROUTES, *thumbnails.ROUTES, *bulk.ROUTES, *status.ROUTES, *page.ROUTES)

@@ -1,4 +1,4 @@
-"""/api/v1/entries/ID/content: reading with ranges and conditions, replacing; thumbnails. Layer: front."""
+"""/api/v1/entries/ID/content: reading with ranges and conditions, replacing. Layer: front."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from email.utils import formatdate
 
 from twisted.internet.defer import DeferredLock
 
-from tagfs.errors import NotFound, NotSupported
+from tagfs.errors import NotFound
 from tagfs.front.web.arriving import kept_type, replace
 from tagfs.front.web.conditions import Span, is_matched, is_unchanged, span_of
 from tagfs.front.web.disposition import disposition, served_type
@@ -80,13 +80,6 @@ async def put(exchange: Exchange) -> Reply:
     return document(info_value(info, added.copies), 200, [("ETag", f'"{info.entry.content.digest.hex()}"')])
 
 
-async def thumbnail(exchange: Exchange) -> Reply:
-    """Not there yet; clients show a sign for the type instead."""
-    exchange.query.number("size", 256, 16, 1024)
-    await exchange.node.info(exchange.principal, entry_id(exchange))
-    raise NotSupported("this node makes no thumbnails")
-
-
 def _content(info: EntryInfo, version: str | None) -> Content:
     if version is None:
         return info.entry.content
@@ -133,5 +126,4 @@ async def _fill(reply: Reply, exchange: Exchange, part: Span, size: int, version
 ROUTES = (
     Route("GET", PATH + "/{id}/content", get, ("version", "download")),
     Route("PUT", PATH + "/{id}/content", put),
-    Route("GET", PATH + "/{id}/thumbnail", thumbnail, ("size",)),
 )

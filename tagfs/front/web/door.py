@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 from twisted.internet.defer import DeferredLock
@@ -13,6 +14,9 @@ from tagfs.front.web.metrics import Metrics
 from tagfs.front.web.routes import Routes
 from tagfs.node.interfaces import INode
 
+if TYPE_CHECKING:
+    from tagfs.front.web.thumbnails import Studio
+
 
 @define(eq=False)
 class Door:
@@ -22,6 +26,7 @@ class Door:
     clock: IReactorTime
     routes: Routes
     metrics: Metrics
+    studio: Studio
     limits: Limits = field(factory=Limits)
     names: frozenset[str] = frozenset()
     """Host names, in lower case, by which this listener may be asked for besides its address."""

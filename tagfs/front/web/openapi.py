@@ -26,6 +26,7 @@ _ID: Part = {
     "schema": {"type": "string", "pattern": "^[0-9a-hjkmnp-tv-z]{25}[048cgmrw]$"},
 }
 _BYTES: Part = {"type": "string", "format": "binary"}
+_UNCHANGED: Part = {"304": {"description": "You have it (If-None-Match)."}}
 
 
 def description() -> dict[str, object]:
@@ -146,7 +147,7 @@ def _content() -> Part:
     answers = {
         "200": {"description": "All of it.", "content": {ANY: {}}},
         "206": {"description": "A part.", "content": {ANY: {}}},
-        "304": {"description": "You have it."},
+        **_UNCHANGED,
     }
     return _operation("content", "The bytes of an entry.", parameters, answers, 400, 404, 412, 416, 503)
 
@@ -162,8 +163,8 @@ def _replace() -> Part:
 
 def _thumbnail() -> Part:
     parameters = [_ID, _query("size", "Longest side in pixels.", _number(16, 1024, 256))]
-    answer = {"200": {"description": "A small picture.", "content": {"image/jpeg": {"schema": _BYTES}}}}
-    return _operation("thumbnail", "A small picture of an image.", parameters, answer, 400, 404, 415, 501, 503)
+    answer = {"200": {"description": "A small picture.", "content": {"image/webp": {"schema": _BYTES}}}, **_UNCHANGED}
+    return _operation("thumbnail", "A small picture of an image.", parameters, answer, 400, 404, 413, 415, 503)
 
 
 def _bulk(name: str, summary: str, schema: str) -> Part:

@@ -18,6 +18,7 @@ from tagfs.front.web.door import Door
 from tagfs.front.web.limits import Limits
 from tagfs.front.web.metrics import Metrics
 from tagfs.front.web.routes import Routes
+from tagfs.front.web.thumbnails import Studio
 from tagfs.node.interfaces import INode
 
 GRACE_S = 3.0
@@ -39,7 +40,7 @@ class WebFactory(Factory):
         :param names: host names, besides the listener's own address and loopback, by which browsers may ask.
         """
         lowered = frozenset(name.lower().rstrip(".") for name in names)
-        self.door = Door(node, clock, Routes(ROUTES), Metrics(node), limits or Limits(), lowered)
+        self.door = Door(node, clock, Routes(ROUTES), Metrics(node), Studio(clock), limits or Limits(), lowered)
         self.closing = False
         self._channels: set[Channel] = set()
         self._date = (0, "")
@@ -101,6 +102,10 @@ class WebFactory(Factory):
     async def close(self) -> None:
         """Ends all connections: idle ones at once, the others after their answer, and after :data:`GRACE_S` by force."""
         self.closing = True
+        await self._end_connections()
+        self.door.studio.close()
+
+    async def _end_connections(self) -> None:
         if not self._channels:
             return
         if self._emptied is None:
