@@ -68,6 +68,16 @@ class Channel:
         """Whether the connection is still to be used."""
         return self._sock is not None
 
+    def stale(self) -> bool:
+        """Whether the other side said something unasked, or left, while no answer was due: a node closes idle sessions."""
+        if self._sock is None or self._at < len(self._buffer):
+            return True
+        try:
+            self._sock.recv(CHUNK)
+        except OSError as error:
+            return not _is_wait(error)
+        return True
+
     def close(self) -> None:
         """Ends the connection at once; harmless when repeated."""
         if self._sock is not None:

@@ -310,7 +310,7 @@ class Client:
         if self._streaming is not None:
             # Whoever left a stream in the middle gets a new connection: reading the rest might take for ever.
             self.reconnect()
-        elif not self._channel.open:
+        elif self._channel.stale():
             self.reconnect()
         return self._channel
 

@@ -69,6 +69,8 @@ class MemoryNode(socketserver.ThreadingTCPServer):
 
     def __init__(self, shelf: Shelf | None = None) -> None:
         self.shelf = shelf or Shelf()
+        self.sessions: list[socket.socket] = []
+        """The socket of the latest session."""
         super().__init__(("127.0.0.1", 0), _Session)
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
 
@@ -93,6 +95,7 @@ class _Session(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         self.shelf: Shelf = self.server.shelf  # type: ignore[attr-defined]
         self.known = self.shelf.password is None
+        self.server.sessions[:] = [self.request]  # type: ignore[attr-defined]
         self.say("220 fake tagfs")
         try:
             while line := self.rfile.readline(70_000):

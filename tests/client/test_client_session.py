@@ -121,6 +121,19 @@ def test_a_question_is_asked_again_on_a_new_connection(client):
     assert [row.name for row in client.find()] == ["x"]
 
 
+def test_an_idle_session_that_was_closed_is_replaced(client, node):
+    """A node ends idle sessions with 421; the next command, a change too, goes over a new one and is done once."""
+    client.add("x", b"data", tags=["t"])
+    for ending in (b"421 idle for too long\r\n", b""):
+        (session,) = node.sessions
+        session.sendall(ending)
+        session.shutdown(2)
+        while not client._channel.stale():
+            pass
+        assert client.delete("t").entries == 1
+        assert client.restore("t").entries == 1
+
+
 def test_a_stream_left_in_the_middle_does_not_shift_answers(client):
     """After breaking out of a list, the next question gets its own answer."""
     for i in range(10):
@@ -180,12 +193,14 @@ def test_ipv6():
     def serve():
         sock, _ = listener.accept()
         with sock:
-            sock.sendall(b"220 hi\r\n213 7\r\n")
+            sock.sendall(b"220 hi\r\n")
+            sock.recv(1000)
+            sock.sendall(b"213 7\r\n")
             sock.recv(1000)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
-    with Client("::1", port) as client:
+    with Client("::1", port, timeout=10) as client:
         assert client.count() == 7
     thread.join(5)
     listener.close()

@@ -64,13 +64,11 @@ def _table(found: Found) -> None:
     shown = 0
 
     def cells() -> Iterator[tuple[str, ...]]:
-        from tagfs.model.query.lexicon import quote_tag
-
         nonlocal shown
-        for row in found:
+        for line in found.lines():
             shown += 1
-            tags = " ".join(map(quote_tag, row.tags))
-            yield row.id, human_size(row.size), human_time(row.modified), row.name, tags
+            identifier, size, modified, name, tags = line.split("\t")
+            yield identifier, human_size(int(size)) if size.isdigit() else size, human_time(modified), name, tags
 
     rows = cells()
     first = next(rows, None)

@@ -52,22 +52,17 @@ def import_(
     from tagfs.cli.intake.candidates import Describer
     from tagfs.cli.intake.walk import Tree
 
+    counted = sys.stderr.isatty() and not session.json  # only a bar has to know beforehand
     describer = Describer(chosen(sources or ("folders", "metadata"), note), tags)
     if not ignore_manifest and os.path.isfile(os.path.join(folder, manifest.NAME)):
         note(f"restoring the export that {manifest.NAME} describes; other files in {folder} are passed over")
-        found, length = describer.of_manifest(folder), _entries(folder)
-        passed: Counter[str] = Counter()
+        found, passed = describer.of_manifest(folder), Counter[str]()
+        length = sum(1 for _ in manifest.lines(folder)) if counted else 0
     else:
         tree = Tree(folder, Counter(), hidden, follow_links, excluded)
-        length = tree._replace(passed=Counter()).number() if sys.stderr.isatty() and not session.json else 0
+        length = tree._replace(passed=Counter()).number() if counted else 0
         found, passed = describer.of_tree(tree), tree.passed
     _run(session, found, passed, length, dry_run)
-
-
-def _entries(folder: str) -> int:
-    from tagfs.cli.intake import manifest
-
-    return sum(1 for _ in manifest.lines(folder))
 
 
 def _run(
