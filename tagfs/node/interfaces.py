@@ -195,6 +195,10 @@ class INode(Interface):
     async def named(principal: Principal, name: str, home: str | None = None) -> Sequence[Entry]:
         """The live entries of that name (under that home), oldest first, with display spellings."""
 
+    async def folders(principal: Principal, home: str, limit: int = 10_000) -> Sequence[str]:
+        """Names of the folders directly in the folder ``home`` (empty: the top) that lead to the home of a live entry, in
+        order of their code points; ``limit`` 1 to 10,000."""
+
     async def info(principal: Principal, entry_id: str) -> EntryInfo:
         """Everything known of one entry, in the trash or not. Raises NotFound."""
 

@@ -127,6 +127,10 @@ class Node:
         principal.require(Role.READ, "a query")
         return await reads.named(self._core, name, home)
 
+    async def folders(self, principal: Principal, home: str, limit: int = MAX_PAGE) -> Sequence[str]:
+        principal.require(Role.READ, "a query")
+        return await reads.folders(self._core, home, limit)
+
     async def info(self, principal: Principal, entry_id: str) -> EntryInfo:
         principal.require(Role.READ, "a query")
         return await reads.info(self._core, entry_id)

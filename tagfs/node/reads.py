@@ -102,6 +102,13 @@ async def named(core: Core, name: str, home: str | None) -> Sequence[Entry]:
     return await core.readers.run(work)
 
 
+async def folders(core: Core, home: str, limit: int) -> Sequence[str]:
+    """The folders directly in a folder of homes."""
+    if not 1 <= limit <= MAX_PAGE:
+        raise BadRequest(f"limit={limit} is out of bounds; 1 to {MAX_PAGE} folders can be asked for")
+    return await core.readers.run(lambda: core.catalog.folders(home, limit))
+
+
 async def entry(core: Core, identifier: str) -> Entry:
     """One entry, in the trash or not, with folded tags. Raises NotFound."""
     identifier = check_entry_id(identifier)

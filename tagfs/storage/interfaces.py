@@ -134,6 +134,11 @@ class ICatalog(Interface):
         """The entries outside the trash with that name (compared in NFC), at most :data:`MAX_PAGE`, oldest first;
         with ``home`` only those stored under that home."""
 
+    def folders(home: str, limit: int) -> Sequence[str]:
+        """Names of the folders in the folder ``home`` (``""`` is the top) at or below which an entry outside the trash has
+        its home, in NFC and in order of their code points; any ``limit`` (1 to :data:`MAX_PAGE`) of them where there are
+        more. The work is that of the folders, not of the entries below."""
+
     def vector() -> Mapping[str, int]:
         """Per origin (``node/epoch``), the number up to which every change is here."""
 

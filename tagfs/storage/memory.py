@@ -19,6 +19,7 @@ from zope.interface import implementer
 from tagfs.model.entry import KIND, Entry, compact, digests, entry, home_of, is_gone, is_whole
 from tagfs.model.names import name_key
 from tagfs.model.order import Cursor, Scope, Sort
+from tagfs.model.paths import child_folder
 from tagfs.model.query import Query
 from tagfs.model.query.meaning import in_scope, matches
 from tagfs.model.record import Record, Ref, encode, merge
@@ -184,6 +185,12 @@ class MemoryCatalog:
                 and (home is None or name_key(home_of(each)) == name_key(home))
             ]
         return sorted(found, key=lambda each: (each.added, each.id))[:MAX_PAGE]
+
+    def folders(self, home: str, limit: int) -> Sequence[str]:
+        with self._lock:
+            homes = {name_key(home_of(each)) for each in self._entries.values() if each.trashed is None}
+        names = {child_folder(name_key(home), each) for each in homes}
+        return sorted(name for name in names if name is not None)[:limit]
 
     def vector(self) -> Mapping[str, int]:
         with self._lock:

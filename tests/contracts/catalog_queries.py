@@ -415,6 +415,23 @@ class QueriesContract:
         assert keys("x*") == [4]
         assert list(catalog.named("none")) == []
 
+    def test_folders(self, catalog):
+        """folders gives the next part of each home below, whatever sorts between a folder and what is in it; not of what
+        is in the trash."""
+        writer = Writer()
+        homes = ["a", "a b", "a!", "a/x", "a/x/deep", "a/y", "a0", "b/c/d", "ünï/z", "", "a*/q", "a?"]
+        gone = writer.entry("x", home="trashed/x")
+        catalog.merge([*(writer.entry("x", home=home) for home in homes), gone, writer.trash(gone)])
+        catalog.merge([writer.entry("y", ["b", "tagged"])])
+        assert list(catalog.folders("", 100)) == ["a", "a b", "a!", "a*", "a0", "a?", "b", "ünï"]
+        assert list(catalog.folders("a", 100)) == ["x", "y"]
+        assert list(catalog.folders("a/x", 100)) == ["deep"]
+        assert list(catalog.folders("b", 100)) == ["c", "tagged"]
+        assert list(catalog.folders("a*", 100)) == ["q"]
+        assert list(catalog.folders("u\u0308ni\u0308", 100)) == ["z"]
+        assert list(catalog.folders("nosuch", 100)) == []
+        assert len(catalog.folders("", 3)) == 3
+
     def test_named_follows_renames(self, catalog):
         """After a rename only the new name finds the entry."""
         writer = Writer()

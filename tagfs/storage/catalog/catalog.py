@@ -16,6 +16,7 @@ from tagfs.model.record import Record, Ref, decode
 from tagfs.storage.catalog.batch import read_records
 from tagfs.storage.catalog.books import Books
 from tagfs.storage.catalog.feed import read_changes
+from tagfs.storage.catalog.folders import read_folders
 from tagfs.storage.catalog.rows import entry_of, in_chunks
 from tagfs.storage.catalog.selection import Selection
 from tagfs.storage.catalog.upkeep import Upkeep
@@ -100,6 +101,12 @@ class SqliteCatalog:
         with self._database.reading() as connection:
             found = (entry_of(data) for (data,) in connection.execute(statement, values))
             return heapq.nsmallest(MAX_PAGE, found, key=lambda each: (each.added, each.id))
+
+    def folders(self, home: str, limit: int) -> Sequence[str]:
+        """See the interface."""
+        assert 1 <= limit <= MAX_PAGE
+        with self._database.snapshot() as connection:
+            return read_folders(connection, name_key(home), limit)
 
     def vector(self) -> Mapping[str, int]:
         """See the interface."""

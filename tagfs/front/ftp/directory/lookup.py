@@ -122,10 +122,9 @@ class Lookup:
         return narrowing(place, total, counts.tags)
 
     async def _subfolders(self, home: str) -> list[str]:
-        names = {child_folder(home, made) for made in self.made.at_or_below(home)}
-        async for entries in self.at_or_below(home):
-            names.update(child_folder(name_key(home), name_key(home_of(entry))) for entry in entries)
-        return sorted(name for name in names if name is not None)
+        made = (child_folder(home, each) for each in self.made.at_or_below(home))
+        names = await self.node.folders(self.principal, home, MAX_FOLDERS)
+        return sorted({*names, *(name for name in made if name is not None)})
 
     async def at_or_below(self, home: str) -> AsyncIterator[Sequence[Entry]]:
         """The entries with their home at a folder of the tree or below it, some hundreds at a time, never none."""
