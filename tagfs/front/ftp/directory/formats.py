@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 from tagfs.front.ftp.directory.listing import Item
+from tagfs.model.entry import Entry
 from tagfs.model.principal import Role
 
 FACTS = ("type", "size", "modify", "create", "perm", "unique", "media-type", "x.tags")
@@ -25,12 +27,27 @@ _FACT_SAFE = "!#$&'()*+-./:=?@[]^_`{|}~"
 
 def moment(milliseconds: int) -> str:
     """A time as FTP writes it: ``YYYYMMDDHHMMSS`` in UTC (RFC 3659 section 2.3)."""
-    return _utc(milliseconds // 1000).strftime("%Y%m%d%H%M%S").rjust(14, "0")
+    minute, second = divmod(_sane(milliseconds // 1000), 60)
+    return f"{_minute(minute)}{second:02}"
+
+
+@lru_cache(maxsize=4096)
+def _minute(minute: int) -> str:
+    return f"{_utc(minute * 60):%Y%m%d%H%M}".rjust(12, "0")
+
+
+def _sane(seconds: int) -> int:
+    # datetime ends in the year 9999, and a time that somebody set need not make sense.
+    return min(max(seconds, 0), 253402300799)
 
 
 def _utc(seconds: int) -> datetime:
-    # datetime ends in the year 9999, and a time that somebody set need not make sense.
-    return datetime.fromtimestamp(min(max(seconds, 0), 253402300799), UTC)
+    return datetime.fromtimestamp(_sane(seconds), UTC)
+
+
+@lru_cache(maxsize=4096)
+def _fact_text(text: str) -> str:
+    return quote(text, _FACT_SAFE)
 
 
 class LsRows:
@@ -65,40 +82,37 @@ class LsRows:
         return f"{_MONTHS[at.month - 1]} {at.day:2} {last}"
 
 
+_OF_ENTRY: dict[str, Callable[[Entry], str]] = {
+    "size": lambda entry: str(entry.content.size),
+    "modify": lambda entry: moment(entry.content.modified),
+    "create": lambda entry: moment(entry.added),
+    "unique": lambda entry: entry.id,
+    "media-type": lambda entry: _fact_text(entry.content.type),
+    "x.tags": lambda entry: ",".join(map(_fact_text, entry.tags)),
+}
+
+
 class FactRows:
     """Rows of MLSD and MLST with the chosen facts."""
 
     def __init__(self, facts: Iterable[str], role: Role) -> None:
-        self._facts = [fact for fact in FACTS if fact in facts]
+        chosen = [fact for fact in FACTS if fact in facts]
         write = role >= Role.WRITE
-        self._perms = ("adfrw" if write else "r", "cdeflmp" if write else "el")
+        constant = {"type": "file", "perm": "adfrw" if write else "r"}
+        self._columns = [(f"{fact}={constant.get(fact, '')}", _OF_ENTRY.get(fact)) for fact in chosen]
+        of_folder = {"type": "{}", "perm": "cdeflmp" if write else "el"}
+        self._folder = "".join(f"{fact}={of_folder[fact]};" for fact in chosen if fact in of_folder)
 
     def __call__(self, item: Item) -> str:
         """``type=file;size=1;… name``"""
         return f"{self.facts(item)} {item.name}"
 
-    def facts(self, item: Item, kind: str = "") -> str:
-        """The facts alone; ``kind`` is the type of a directory that is not listed in another (``cdir``)."""
-        values = self._of_folder(kind) if item.entry is None else self._of_entry(item)
-        return "".join(f"{fact}={values[fact]};" for fact in self._facts if fact in values)
-
-    def _of_folder(self, kind: str) -> dict[str, str]:
-        return {"type": kind or "dir", "perm": self._perms[1]}
-
-    def _of_entry(self, item: Item) -> dict[str, str]:
+    def facts(self, item: Item, kind: str = "dir") -> str:
+        """The facts alone; ``kind`` is the type of a directory (``cdir`` for the one that is listed itself)."""
         entry = item.entry
-        assert entry is not None
-        content = entry.content
-        values = {"type": "file", "size": str(content.size), "perm": self._perms[0], "unique": entry.id}
-        if "modify" in self._facts:
-            values["modify"] = moment(content.modified)
-        if "create" in self._facts:
-            values["create"] = moment(entry.added)
-        if "media-type" in self._facts:
-            values["media-type"] = quote(content.type, _FACT_SAFE)
-        if "x.tags" in self._facts:
-            values["x.tags"] = ",".join(quote(tag, _FACT_SAFE) for tag in entry.tags)
-        return values
+        if entry is None:
+            return self._folder.format(kind)
+        return "".join([f"{head}{value(entry) if value else ''};" for head, value in self._columns])
 
 
 def bare(item: Item) -> str:
