@@ -40,7 +40,7 @@ def _rate(connections: int, waiting: bool, count: int) -> float:
     with tempfile.TemporaryDirectory(prefix="tagfs-bench-") as directory, running(Path(directory, "data")) as node:
         work = [_request(item) for item in items(count)]
         shares = [work[start::connections] for start in range(connections)]
-        lines = [Line(node) for _ in shares]
+        lines = [Line(node.address) for _ in shares]
         send = _one_by_one if waiting else _pipelined
         threads = [threading.Thread(target=send, args=pair) for pair in zip(lines, shares, strict=True)]
         start = time.perf_counter()

@@ -7,10 +7,13 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from attrs import define, field, frozen
+
+T = TypeVar("T")
 
 
 @frozen
@@ -101,9 +104,9 @@ def show(value: float) -> str:
     return f"{value:.3g}"
 
 
-def batches(items: Iterable[object], size: int) -> Iterable[list[object]]:
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """The items in lists of at most ``size``."""
-    batch: list[object] = []
+    batch: list[T] = []
     for item in items:
         batch.append(item)
         if len(batch) == size:

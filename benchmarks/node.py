@@ -58,8 +58,8 @@ def record(item: Item, clock: HybridClock) -> Record:
 class Line:
     """A connection that asks one thing at a time."""
 
-    def __init__(self, node: NodeProcess) -> None:
-        self._socket = node.connect(120)
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._socket = socket.create_connection(address, 120)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self._socket.makefile("rb", buffering=1 << 18)
         self._file.readline()

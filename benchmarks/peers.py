@@ -9,8 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Protocol
 
 from benchmarks.dataset import items
@@ -35,7 +35,8 @@ def all_with(count: int) -> Iterator[Sequence[Peer]]:
     """The peers that this machine has, started with ``count`` entries of the data set, stopped in the end."""
     with ExitStack() as stack:
         found: list[Peer] = []
-        for name, start in (("PostgreSQL", postgresql), ("Redis", redis)):
+        starts: dict[str, Callable[[int], AbstractContextManager[Peer]]] = {"PostgreSQL": postgresql, "Redis": redis}
+        for name, start in starts.items():
             try:
                 found.append(stack.enter_context(start(count)))
             except (ImportError, FileNotFoundError) as missing:
@@ -91,7 +92,7 @@ def postgresql(count: int) -> Iterator[PostgreSQL]:
             shutil.chown(directory, "postgres", "postgres")
             user = {"user": "postgres", "group": "postgres", "extra_groups": []}
         data = f"{directory}/data"
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": directory}
+        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": directory}
         subprocess.run(
             [f"{binaries[-1]}/initdb", "-D", data, "-A", "trust", "-U", "bench"], check=True, **quiet, **user
         )
@@ -189,7 +190,7 @@ def redis(count: int) -> Iterator[Redis]:
             for batch in batches(items(count), 10_000):
                 pipe = client.pipeline(transaction=False)
                 for item in batch:
-                    number, name, size, modified, tags = item  # type: ignore[misc]
+                    number, name, size, modified, tags = item
                     pipe.hset(
                         f"entry:{number}",
                         mapping={"name": name, "size": size, "modified": modified, "tags": " ".join(tags)},

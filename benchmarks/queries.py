@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from attrs import evolve
@@ -22,13 +23,13 @@ def run(report: Report, data: Path, count: int) -> None:
     The times are what a client sees, its own work and the loopback included, so they are an upper bound of the node's.
     """
     with running(data) as node, peers.all_with(count) as others:
-        line = Line(node)
+        line = Line(node.address)
         report.head(f"Tag-queries at {count:,} entries, µs as the client sees them")
-        report.add(figure("NOOP (the floor of a round trip)", "tagfs", "µs", _times(lambda: line.ask("NOOP"))))
+        report.add(figure("NOOP (the floor of a round trip)", "tagfs", "µs", _times(partial(line.ask, "NOOP"))))
         slower = []
         for what, query in QUERIES.items():
-            calls: dict[str, Callable[[], object]] = {"tagfs": lambda query=query: line.ask(f"COUNT {query}")}  # type: ignore[misc]
-            calls |= {peer.name: (lambda peer=peer, query=query: peer.count(query)) for peer in others}  # type: ignore[misc]
+            calls: dict[str, Callable[[], object]] = {"tagfs": partial(line.ask, f"COUNT {query}")}
+            calls |= {peer.name: partial(peer.count, query) for peer in others}
             times = interleaved_us(calls, ROUNDS)
             for on, samples in times.items():
                 row = figure(f"count, {what}", on, "µs", samples)
@@ -43,15 +44,13 @@ def run(report: Report, data: Path, count: int) -> None:
             row = figure("counts: PostgreSQL's time over ours, least", "ratio", "×", [least])
             report.add(evolve(row, goal="at least 10", met=least >= 10))
         for what, query in QUERIES.items():
-            calls = {"tagfs": lambda query=query: line.ask(f"FIND {query} | limit=100")}  # type: ignore[misc]
-            calls |= {peer.name: (lambda peer=peer, query=query: peer.first(query)) for peer in others}  # type: ignore[misc]
+            calls = {"tagfs": partial(line.ask, f"FIND {query} | limit=100")}
+            calls |= {peer.name: partial(peer.first, query) for peer in others}
             for on, samples in interleaved_us(calls, ROUNDS // 3).items():
                 row = figure(f"first 100 rows, {what}", on, "µs", samples)
                 report.add(_judged(row, PAGE_MS) if on == "tagfs" else row)
         for what, query in {**QUERIES, "everything": ""}.items():
-            row = figure(
-                f"top 20 tags, {what}", "tagfs", "µs", _times(lambda query=query: line.ask(f"TAGS {query} | limit=20"))
-            )  # type: ignore[misc]
+            row = figure(f"top 20 tags, {what}", "tagfs", "µs", _times(partial(line.ask, f"TAGS {query} | limit=20")))
             report.add(_judged(row, FACETS_MS))
         line.close()
 

@@ -27,6 +27,7 @@ from tagfs.front.ftp.protocol import TagFtpFactory
 from tagfs.front.ftp.tls import TlsContext
 from tagfs.front.web.site import WebFactory
 from tagfs.model.principal import OWNER, Principal, Role
+from tagfs.node import standard_logging
 from tagfs.node.core import Core
 from tagfs.node.datadir import DataDirectory
 from tagfs.node.housekeeping import Housekeeping
@@ -147,6 +148,7 @@ class NodeService(Service):
     def _start(self) -> None:
         settings = self.settings
         _allow_open_files()
+        standard_logging.hear()
         directory = DataDirectory(settings.data)
         self._closers.append(directory.close)
         self._check_stores(directory)
@@ -188,9 +190,9 @@ class NodeService(Service):
         """An old data directory whose stores are gone (a disk that is not mounted) must not look like an empty one."""
         for url, default in ((self.settings.catalog, "catalog"), (self.settings.blobs, "blobs")):
             path: Path = directory.path / default
-            if url is None and not directory.fresh and not path.exists():
+            if url is None and not directory.fresh and not (path.is_dir() and any(path.iterdir())):
                 raise StartError(
-                    f"{path} is missing from a data directory that had it; mount or restore it, or start with another "
+                    f"{path} is missing or empty in a data directory that had it; mount or restore it, or start with another "
                     "--data"
                 )
 

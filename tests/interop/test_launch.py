@@ -149,6 +149,9 @@ def test_missing_stores_and_other_formats_are_refused(node: NodeProcess, tmp_pat
     for store in ("catalog", "blobs"):
         (node.data / store).rename(tmp_path / "away")
         refused(run(tmp_path, options), store, "missing")
+        (node.data / store).mkdir()  # a mount point without its disk
+        refused(run(tmp_path, options), store, "empty")
+        (node.data / store).rmdir()
         (tmp_path / "away").rename(node.data / store)
     (node.data / "format").write_text("tagfs-data 99\n")
     refused(run(tmp_path, options), "99")
