@@ -2,8 +2,9 @@
 
 Async tests are plain ``async def`` functions (no decorator needed); async fixtures are declared with
 ``@pytest_twisted.async_fixture`` or ``@pytest_twisted.async_yield_fixture``. A test has 20 seconds, or what
-``@pytest.mark.limit(seconds)`` says. A delayed call, open socket or thread that outlives its test fails it, and so does a
-logged failure or a Deferred error nobody looked at, unless the test takes it with the fixture ``flush_logged_errors``.
+``@pytest.mark.limit(seconds)`` says; any test, async or not, is ended after two minutes. A delayed call, open socket or
+thread that outlives its test fails it, and so does a logged failure or a Deferred error nobody looked at, unless the
+test takes it with the fixture ``flush_logged_errors``.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 import functools
 import gc
 import inspect
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -23,6 +26,8 @@ from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
 LIMIT_S = 20.0
+# For each phase of a test that blocks, where the limit above cannot end it. The run then goes on.
+BLOCKED_LIMIT_S = 120.0
 # Closing a socket or joining a thread takes a few turns of the reactor; more than this is a leak.
 GRACE_S = 2.0
 
@@ -49,13 +54,52 @@ def _is_async(item: pytest.Function) -> bool:
     return inspect.iscoroutinefunction(hypothesis.inner_test if hypothesis else item.obj)
 
 
+def _limit_of(item: pytest.Item, default: float) -> float:
+    mark = item.get_closest_marker("limit")
+    return float(mark.args[0]) if mark else default
+
+
+@contextmanager
+def _ended_when_blocked(item: pytest.Item) -> Iterator[None]:
+    """Raises in the main thread when the phase takes too long, even out of a lock that nobody lets go of."""
+    seconds = max(BLOCKED_LIMIT_S, _limit_of(item, 0) * 1.5)
+
+    def end(number: int, frame: object) -> None:
+        pytest.fail(f"still not through after {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    with _ended_when_blocked(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    with _ended_when_blocked(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    with _ended_when_blocked(item):
+        return (yield)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     """Puts the limit round an async test; pytest-twisted then runs it."""
     if not _is_async(pyfuncitem):
         return
-    mark = pyfuncitem.get_closest_marker("limit")
-    seconds = float(mark.args[0]) if mark else LIMIT_S
+    seconds = _limit_of(pyfuncitem, LIMIT_S)
     hypothesis = getattr(pyfuncitem.obj, "hypothesis", None)
     if hypothesis:
         hypothesis.inner_test = _limited(hypothesis.inner_test, seconds)

@@ -57,6 +57,11 @@ async def test_bad_lost_error():
 async def test_bad_never_ends():
     await defer.Deferred()
 
+def test_bad_blocked():
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
 async def test_bad_assertion():
     assert False
 
@@ -76,6 +81,7 @@ def run_planted(directory: Path, only: str = "test", **environ: str) -> subproce
     (directory / "conftest.py").write_text(
         "import tests.reactor_care\n"
         "tests.reactor_care.GRACE_S = 0.2\n"
+        "tests.reactor_care.BLOCKED_LIMIT_S = 1.0\n"
         'pytest_plugins = ["tests.system_tools", "tests.reactor_care"]\n'
     )
     (directory / "test_planted.py").write_text(PLANTED)
@@ -126,6 +132,7 @@ def test_sound_tests_pass(outcomes: str) -> None:
         ("test_bad_logged_failure", "logged failures"),
         ("test_bad_lost_error", "nobody looked"),
         ("test_bad_never_ends", "TimeoutError"),
+        ("test_bad_blocked", "still not through after 1 s"),
         ("test_bad_assertion", "assert False"),
         ("test_bad_forgotten_coroutine", "never awaited"),
     ],

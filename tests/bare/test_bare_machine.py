@@ -18,6 +18,7 @@ import pytest
 from tests.bare.machine import Machine, Running
 from tests.system_tools import demand
 
+pytestmark = pytest.mark.limit(240)
 SHARED = "/srv/tagfs"
 HOME = "/home/sam/tagfs"
 UP = "Stop with Ctrl-C"
