@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from index_samples import QUERIES, NaiveLookups, entries, patient
+from pyroaring import BitMap
 
 from tagfs.model.entry import Entry, id_bytes, id_from_bytes
-from tagfs.model.order import Scope
+from tagfs.model.order import Scope, Sort
 from tagfs.model.query import Query, Tag
 from tagfs.model.query.meaning import in_scope, matches
-from tagfs.storage.index import Index
+from tagfs.storage.index import Index, blocks, ranges
+from tagfs.storage.index.order import NUMBERS
 
 STEPS = st.lists(st.tuples(st.integers(0, 12), st.none() | entries()), max_size=40)
 ROW_GAP = 15_000
@@ -37,6 +43,14 @@ def test_evaluation_is_the_naive_one(steps: list[tuple[int, Entry | None]], quer
     """After any changes, each query matches exactly the rows that the model says, and counts are of these."""
     index, table = Index("Here"), {}
     apply(index, table, steps)
+    check(index, table, queries)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranges, "_FEW", -1)
+        check(index, table, queries)
+
+
+def check(index: Index, table: dict[int, Entry], queries: list[Query]) -> None:
+    """Asks each query in every way."""
     lookups = NaiveLookups(table)
     for query in queries:
         expected = {row for row, entry in table.items() if matches(query, entry, nodes=("Here",))}
@@ -72,6 +86,10 @@ def test_copies_are_counted_on_live_nodes(
     assert set(index.evaluate(query, NaiveLookups(table))) == expected
     for row in table:
         assert index.holders(row) == (sorted(holders[row]), len(holders[row] & alive))
+        index.remove(row)
+    for row, entry in table.items():
+        index.put(row, entry)
+        assert index.holders(row) == (["Here"], len({"Here"} & alive))
 
 
 @patient
@@ -114,6 +132,21 @@ def test_bulk_is_the_same_as_one_by_one(made: list[Entry], parts: int) -> None:
 
 
 @patient
+@given(steps=STEPS, query=QUERIES, part=st.sets(st.integers(0, 12)))
+def test_pools_that_are_compacted(steps: list[tuple[int, Entry | None]], query: Query, part: set[int]) -> None:
+    """Where tags change so often that pools are written anew, nothing is lost or mixed up."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "_SLACK", 1)
+        index, table = Index("Here"), {}
+        for number, entry in steps:
+            apply(index, table, [(number, entry)])
+        check(index, table, [query])
+        rows = BitMap(number * ROW_GAP for number in part) & BitMap(table)
+        counted = Counter(tag for row in rows for tag in table[row].tags)
+        assert dict(index.facets(rows, 20).tags) == counted
+
+
+@patient
 @given(STEPS)
 def test_changes_leave_what_a_rebuild_makes(steps: list[tuple[int, Entry | None]]) -> None:
     """After any puts and removes the index equals a fresh one: nothing is left behind, no count drifts."""
@@ -132,6 +165,8 @@ def contents(index: Index) -> object:
     return (
         rows,
         index.ids(rows),
+        [index.ordered(state.all, Sort(key)).tolist() for key in NUMBERS],
+        [state.blocks.gather(key, np.array(rows, dtype=np.uint32)).tolist() for key in NUMBERS],
         set(state.trash),
         set(state.untagged),
         {name: (set(tags.postings.rows(number)), tags.live[number]) for name, number in tags.numbers.items()},

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from index_samples import SAMPLE, entries
-from test_index_queries import STEPS, apply, contents
+from test_index_queries import ROW_GAP, STEPS, apply, contents
 
 from tagfs.model.entry import Entry
 from tagfs.storage.index import Index, saving, snapshot
@@ -76,13 +76,36 @@ def test_changes_while_saving(
 @tmp_per_test
 @given(before=st.lists(entries(), max_size=20), after=st.lists(entries(), max_size=20))
 def test_many_rows_while_saving(tmp_path: Path, before: list[Entry], after: list[Entry]) -> None:
-    """Rows that come in bulk after the moment that is saved are not in it."""
+    """Rows that come in bulk after the moment that is saved are not in it, also where they come between its rows."""
     path = str(tmp_path / "index")
     index = Index()
-    index.put_many(range(len(before)), before)
+    index.put_many([2 * ROW_GAP * number for number in range(len(before))], before)
     expected = contents(index)
     begun = index.begin_save()
-    index.put_many(range(len(before), len(before) + len(after)), after)
+    index.put_many([2 * ROW_GAP * number + 1 for number in range(len(after))], after)
+    begun.write(path, b"", nullcontext())
+    loaded = Index.load(path)
+    assert loaded is not None
+    assert contents(loaded[0]) == expected
+
+
+@pytest.mark.parametrize("changed", [
+    SAMPLE._replace(tags=("other",)),
+    SAMPLE._replace(tags=()),
+    SAMPLE._replace(trashed=9),
+    SAMPLE._replace(content=SAMPLE.content._replace(type="image/png")),
+    SAMPLE._replace(content=SAMPLE.content._replace(size=99, modified=99)),
+    None,
+])  # fmt: skip
+def test_one_change_while_saving(tmp_path: Path, changed: Entry | None) -> None:
+    """What is saved is the entry as it was before it changed in any of the ways there are."""
+    path = str(tmp_path / "index")
+    index = Index()
+    index.put(0, SAMPLE)
+    expected = contents(index)
+    begun = index.begin_save()
+    apply(index, {0: SAMPLE}, [(0, changed)])
+    assert contents(index) != expected
     begun.write(path, b"", nullcontext())
     loaded = Index.load(path)
     assert loaded is not None

@@ -70,14 +70,10 @@ class Matching:
         if len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
 
-    def left(self, query: Tags) -> tuple[int, int]:
-        """How many names :meth:`numbers` still has to test, and how many tags it finds at most."""
+    def left(self, query: Tags) -> int:
+        """How many names :meth:`numbers` still has to test."""
         found = self._known(query)
-        if found is None:
-            count = self._count(query)
-            return count, count
-        left = len(self._labels.given) - found.upto
-        return left, len(found.numbers) + left
+        return self._count(query) if found is None else len(self._labels.given) - found.upto
 
     def _known(self, query: Tags) -> _Found | None:
         found = self._kept.get(query)

@@ -28,7 +28,7 @@ def in_range(blocks: Blocks, column: str, low: int | None, high: int | None, wit
     found = BitMap()
     bottoms, tops = blocks.bounds(column)
     inside = (bottoms >= least) & (tops <= greatest)
-    for start, end in _runs(inside & (bottoms <= tops)):
+    for start, end in _runs(inside):
         found.add_range(start << ZONE_BITS, end << ZONE_BITS)
     for start, end in _runs(~inside & (bottoms <= greatest) & (tops >= least)):
         found |= _compared(blocks, column, least, greatest, start << ZONE_BITS, end << ZONE_BITS)

@@ -86,9 +86,8 @@ class State:
         folded = {name: fold(name) for name in {content.type for content in contents}}
         kinds = self.types.numbers_of([folded[content.type] for content in contents])
         if self.before_change:
+            # One row will do: what blocks have of rows that were not there does not matter.
             self.before_change(rows[0], np.unique(tags).tolist(), np.unique(kinds).tolist())
-            for row in range(rows[0], rows[-1] + BLOCK, BLOCK):
-                self.before_change(row, (), ())
         self.blocks.fill(where, columns, kinds, counts, tags)
         self.tags.put_many(np.repeat(where, counts), tags)
         self.tags.count_many_live(tags[np.repeat(~trashed, counts)])
