@@ -130,6 +130,7 @@ class IReceiving(Interface):
 class IReading(Interface):
     """An open content. Close it, finished or not."""
 
+    entry = Attribute("Entry: whose content it is, as it was when the reading was opened; its tags are folded.")
     size = Attribute("int: bytes of the whole content.")
     start = Attribute("int: where this reading begins.")
     length = Attribute("int: bytes that this reading gives in all.")

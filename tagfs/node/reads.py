@@ -134,7 +134,7 @@ async def open_content(core: Core, identifier: str, offset: int, length: int | N
         raise BadRequest(f"offset {offset} is beyond the content, which has {content.size} bytes")
     rest = content.size - offset
     reader = await core.transfers.run(lambda: core.blobs.open(content.digest))
-    return Reading(reader, core.transfers, offset, rest if length is None else min(length, rest))
+    return Reading(found, reader, core.transfers, offset, rest if length is None else min(length, rest))
 
 
 def _version(found: Entry, stamp: str) -> Content:

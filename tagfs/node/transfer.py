@@ -8,6 +8,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tagfs.errors import TooLarge, Unavailable
+from tagfs.model.entry import Entry
 from tagfs.node.interfaces import IReading
 from tagfs.node.offload import Offload
 from tagfs.storage.interfaces import SMALL_CONTENT, Blob, IBlobReader, IBlobStore, IBlobWriter
@@ -161,7 +162,8 @@ class Inflow:
 class Reading:
     """An open content as INode's IReading: reads run in another thread, one at a time."""
 
-    def __init__(self, reader: IBlobReader, offload: Offload, start: int, length: int) -> None:
+    def __init__(self, entry: Entry, reader: IBlobReader, offload: Offload, start: int, length: int) -> None:
+        self.entry = entry
         self._reader: IBlobReader | None = reader
         self._offload = offload
         self._busy = False

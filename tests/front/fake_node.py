@@ -125,7 +125,8 @@ class Receiving:
 
 @implementer(IReading)
 class Reading:
-    def __init__(self, data: bytes, start: int, length: int | None) -> None:
+    def __init__(self, entry: Entry, data: bytes, start: int, length: int | None) -> None:
+        self.entry = entry
         self.size = len(data)
         self.start = start
         self.length = min(len(data) - start, len(data) if length is None else length)
@@ -267,7 +268,7 @@ class FakeNode:
                 raise NotFound("no such version")
         if offset > content.size:
             raise BadRequest(f"offset {offset} is beyond the content, which has {content.size} bytes")
-        return Reading(self.blobs[content.digest], offset, length)
+        return Reading(entry, self.blobs[content.digest], offset, length)
 
     async def count(self, principal: Principal, query: Query, scope: Scope = Scope.LIVE) -> int:
         principal.require(Role.READ, "a query")

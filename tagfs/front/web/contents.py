@@ -6,7 +6,7 @@ from email.utils import formatdate
 
 from twisted.internet.defer import DeferredLock
 
-from tagfs.errors import NotFound
+from tagfs.errors import Corrupt, NotFound
 from tagfs.front.web.arriving import kept_type, replace
 from tagfs.front.web.conditions import Span, is_matched, is_unchanged, span_of
 from tagfs.front.web.disposition import disposition, served_type
@@ -16,40 +16,82 @@ from tagfs.front.web.outflow import PIECE, Outflow, send_reading
 from tagfs.front.web.reply import Refused, Reply, document
 from tagfs.front.web.routes import Route
 from tagfs.front.web.shapes import info_value
-from tagfs.model.entry import Content
-from tagfs.node.interfaces import Added, EntryInfo
+from tagfs.model.entry import Content, Entry
+from tagfs.node.interfaces import Added, IReading
 
 CONTENT_POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
 """What a user's file may do when a browser shows it: be looked at, in an origin of its own."""
 
 
+_FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799
+"""The seconds since 1970 that a date can tell: year 1 to year 9999."""
+_CONDITIONS = ("range", "if-range", "if-match", "if-none-match")
+
+
 async def get(exchange: Exchange) -> Reply:
     """A content or a part of it. HEAD reads nothing."""
-    identifier = entry_id(exchange)
-    info = await exchange.node.info(exchange.principal, identifier)
-    version = exchange.query.optional("version")
-    content = _content(info, version)
-    tag, modified = content.digest.hex(), formatdate(content.modified / 1000, usegmt=True)
+    identifier, version = entry_id(exchange), exchange.query.optional("version")
+    save = exchange.query.switch("download")
+    if exchange.method == "HEAD" or any(exchange.header(name) is not None for name in _CONDITIONS):
+        entry = (await exchange.node.info(exchange.principal, identifier)).entry
+        return await _conditional(exchange, entry, version, save)
+    reading = await exchange.node.read(exchange.principal, identifier, version=version)
+    content = _content(reading.entry, version)
+    return await _fill(_about(reading.entry, content, save), content, reading, version)
+
+
+async def _conditional(exchange: Exchange, entry: Entry, version: str | None, save: bool) -> Reply:
+    """What the conditions and the range of a request leave to be sent."""
+    content = _content(entry, version)
+    tag = content.digest.hex()
     _require_match(exchange, content)
-    headers = [
-        ("ETag", f'"{tag}"'),
-        ("Last-Modified", modified),
-        ("Accept-Ranges", "bytes"),
-        ("Content-Disposition", disposition(info.entry.name, content.type, exchange.query.switch("download"))),
-    ]
-    reply = Reply(200, headers=headers, policy=CONTENT_POLICY, cache="private, no-cache")
+    reply = _about(entry, content, save)
     if is_unchanged(exchange.header("if-none-match"), tag):
-        reply.status = 304
+        reply.status, reply.type = 304, ""
         return reply
-    reply.type = served_type(content.type)
-    span = _span(exchange, tag, modified, content.size)
+    span = _span(exchange, content)
     if span is not None:
         reply.status = 206
-        headers.append(("Content-Range", f"bytes {span.start}-{span.start + span.length - 1}/{content.size}"))
-    part = span or Span(0, content.size)
-    reply.length = part.length
-    if exchange.method != "HEAD":
-        await _fill(reply, exchange, part, content.size, version)
+        last = span.start + span.length - 1
+        reply.headers.append(("Content-Range", f"bytes {span.start}-{last}/{content.size}"))
+    start, reply.length = span or (0, content.size)
+    if exchange.method == "HEAD":
+        return reply
+    reading = await exchange.node.read(exchange.principal, entry.id, start, reply.length, version)
+    return await _fill(reply, content, reading, version)
+
+
+def _about(entry: Entry, content: Content, save: bool) -> Reply:
+    """The headers that a content always has."""
+    headers = [
+        ("ETag", f'"{content.digest.hex()}"'),
+        ("Last-Modified", _http_date(content)),
+        ("Accept-Ranges", "bytes"),
+        ("Content-Disposition", disposition(entry.name, content.type, save)),
+    ]
+    return Reply(200, b"", served_type(content.type), headers, CONTENT_POLICY, "private, no-cache")
+
+
+async def _fill(reply: Reply, content: Content, reading: IReading, version: str | None) -> Reply:
+    """Puts an opened content into its answer; what fits into one piece is read now, to leave together with the headers."""
+    reply.length = reading.length
+    if content != _content(reading.entry, version):
+        reading.close()
+        raise Refused(503, "the content was replaced while it was asked for; ask again", ("Retry-After", "0"))
+    if reading.length > PIECE:
+
+        async def stream(outflow: Outflow) -> None:
+            await send_reading(reading, outflow)
+
+        reply.stream, reply.abandon = stream, reading.close
+        return reply
+    try:
+        while len(reply.body) < reading.length and (data := await reading.read(reading.length)):
+            reply.body += data
+    finally:
+        reading.close()
+    if len(reply.body) < reading.length:
+        raise Corrupt(f"the content of {reading.entry.id} is {reading.length - len(reply.body)} bytes short")
     return reply
 
 
@@ -80,13 +122,18 @@ async def put(exchange: Exchange) -> Reply:
     return document(info_value(info, added.copies), 200, [("ETag", f'"{info.entry.content.digest.hex()}"')])
 
 
-def _content(info: EntryInfo, version: str | None) -> Content:
+def _content(entry: Entry, version: str | None) -> Content:
     if version is None:
-        return info.entry.content
-    for kept in info.entry.versions:
+        return entry.content
+    for kept in entry.versions:
         if kept.stamp == version:
             return kept.content
-    raise NotFound(f"entry {info.entry.id} has no version {version[:80]!r}")
+    raise NotFound(f"entry {entry.id} has no version {version[:80]!r}")
+
+
+def _http_date(content: Content) -> str:
+    """When the content was last modified, as HTTP writes it; the nearest time that can be written."""
+    return formatdate(min(max(content.modified // 1000, _FIRST_S), _LAST_S), usegmt=True)
 
 
 def _require_match(exchange: Exchange, content: Content) -> None:
@@ -96,31 +143,12 @@ def _require_match(exchange: Exchange, content: Content) -> None:
         raise Refused(412, "the content is not the one that If-Match names", ("ETag", f'"{tag}"'))
 
 
-def _span(exchange: Exchange, tag: str, modified: str, size: int) -> Span | None:
+def _span(exchange: Exchange, content: Content) -> Span | None:
+    tag, size = content.digest.hex(), content.size
     try:
-        return span_of(exchange.header("range"), exchange.header("if-range"), tag, modified, size)
+        return span_of(exchange.header("range"), exchange.header("if-range"), tag, _http_date(content), size)
     except ValueError:
         raise Refused(416, f"the content has {size} bytes", ("Content-Range", f"bytes */{size}")) from None
-
-
-async def _fill(reply: Reply, exchange: Exchange, part: Span, size: int, version: str | None) -> None:
-    """Opens the content; what fits into one piece is read now, so that it leaves together with its headers."""
-    reading = await exchange.node.read(exchange.principal, entry_id(exchange), part.start, part.length, version)
-    if (reading.size, reading.length) != (size, part.length):
-        reading.close()
-        raise Refused(503, "the content was replaced while it was asked for; ask again", ("Retry-After", "0"))
-    if part.length > PIECE:
-
-        async def stream(outflow: Outflow) -> None:
-            await send_reading(reading, outflow)
-
-        reply.stream, reply.abandon = stream, reading.close
-        return
-    try:
-        while len(reply.body) < part.length and (data := await reading.read(part.length)):
-            reply.body += data
-    finally:
-        reading.close()
 
 
 ROUTES = (

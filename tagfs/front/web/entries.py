@@ -7,7 +7,7 @@ from tagfs.front.web.arriving import store
 from tagfs.front.web.exchange import Exchange, list_member
 from tagfs.front.web.reply import Reply, document
 from tagfs.front.web.routes import Route
-from tagfs.front.web.shapes import entry_value, info_value
+from tagfs.front.web.shapes import entry_json, info_value
 from tagfs.model.entry import check_entry_id
 from tagfs.model.names import check_tag
 from tagfs.model.order import NEWEST
@@ -35,7 +35,7 @@ async def find(exchange: Exchange) -> Reply:
             "total": found.total,
             "complete": found.complete,
             "next": None if found.next is None else encode_cursor(found.next, sort),
-            "entries": [entry_value(entry) for entry in found.entries],
+            "entries": [entry_json(entry) for entry in found.entries],
         }
     )
 

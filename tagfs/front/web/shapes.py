@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import orjson
+
 from tagfs.model.entry import Entry, home_of
 from tagfs.node.interfaces import Copies, EntryInfo, NodeStatus
 from tagfs.wire.tag_rows import time_text
@@ -21,6 +25,22 @@ def entry_value(entry: Entry) -> dict[str, object]:
         "added": time_text(entry.added),
         "modified": time_text(content.modified),
     }
+
+
+_REMEMBERED = 4096
+"""Entries whose JSON is remembered: people page through the same ones, and making it costs more than the query."""
+_FEW_TAGS = 32
+"""An entry with more tags is not remembered, so that what is stays within some tens of MiB at worst."""
+
+
+def entry_json(entry: Entry) -> orjson.Fragment:
+    """:func:`entry_value` as text, ready to be part of a document."""
+    return _remembered(entry) if len(entry.tags) <= _FEW_TAGS else orjson.Fragment(orjson.dumps(entry_value(entry)))
+
+
+@lru_cache(_REMEMBERED)
+def _remembered(entry: Entry) -> orjson.Fragment:
+    return orjson.Fragment(orjson.dumps(entry_value(entry)))
 
 
 def copies_value(copies: Copies) -> dict[str, object]:
