@@ -70,7 +70,7 @@ def test_no_heavy_imports(node, arguments):
 @pytest.mark.slow
 def test_starting_costs_little(node):
     """The best of ten runs of `tagfs count`, in processor time, which a busy machine stretches least: it is some 70 ms
-    with everything, of which 55 are Python and click; twice that is a new import that should be lazy."""
+    with everything, of which 40 are Python and click; twice that is a new import that should be lazy."""
     best = 9.9
     for _ in range(10):
         before = os.times()
