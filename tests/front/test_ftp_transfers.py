@@ -6,8 +6,11 @@ import ftplib
 import socket
 import struct
 from contextlib import suppress
+from typing import Any
 
 import pytest
+from twisted.internet.defer import gatherResults
+from twisted.internet.task import deferLater
 
 from tests.front.ftp_world import Client, FtpWorld, ftp, until_sent
 
@@ -186,7 +189,8 @@ async def test_a_client_that_dies_stores_nothing(ftp: FtpWorld) -> None:
             except ftplib.error_perm:
                 continue
 
-    assert await ftp.session(look) == len(DATA)
+    # What still was on its way may be lost with the client.
+    assert 0 < (await ftp.session(look) or 0) <= len(DATA)
     assert await ftp.found() == []
 
 
@@ -294,6 +298,37 @@ async def test_stou_finds_a_free_name(ftp: FtpWorld) -> None:
         assert len(names) == 3
         assert sorted(client.nlst()) == sorted({*names, "x.txt"})
         assert client.get("x.txt") == b"content"
+
+    await ftp.session(work)
+
+
+async def test_uploads_to_one_path_at_once_are_versions(ftp: FtpWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However they overlap, one path has one entry in the end."""
+    named = ftp.node.named
+
+    async def slowly(*asked: Any, **more: Any) -> Any:
+        from twisted.internet import reactor
+
+        found = await named(*asked, **more)
+        await deferLater(reactor, 0.02)
+        return found
+
+    monkeypatch.setattr(ftp.node, "named", slowly)
+    paths = ["/a/b/x", "/b/a/x", "/A/B/x", "/b/a/x"]
+    await gatherResults([ftp.session(lambda client, path=path: client.put(path, path.encode())) for path in paths])
+    assert len((await ftp.only()).versions) >= 2
+
+
+async def test_abor_in_the_same_packet(ftp: FtpWorld) -> None:
+    """A transfer whose data connection never came ends by ABOR, at once."""
+    await ftp.add("x", "t", data=DATA)
+
+    def work(client: Client) -> None:
+        for setup in ("PASV", "PORT 127,0,0,1,4,1"):
+            client.sendcmd(setup)
+            client.sock.sendall(b"RETR /t/x\r\nABOR\r\n")
+            replies = [client.getmultiline()[:3] for _ in range(3)]
+            assert replies in (["150", "426", "226"], ["150", "425", "226"])
 
     await ftp.session(work)
 

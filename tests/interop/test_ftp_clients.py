@@ -91,6 +91,18 @@ async def test_curl_resumes_and_takes_ranges(curl: Curl, tmp_path: Path, ftp: Ft
     assert f"Content-Length: {len(BIG)}" in await curl("/t/big", "-I")
 
 
+async def test_a_killed_curl_stores_nothing(curl: Curl, tmp_path: Path, ftp: FtpWorld) -> None:
+    """kill -9 in the middle of an upload leaves no torn file, and a second run completes it."""
+    await curl("/t/small", "--ftp-create-dirs", "-T", "small.txt")
+    url = f"ftp://{ftp.host}:{ftp.port}/t/big"
+    killed = ["timeout", "-s", "KILL", "0.6", "curl", "-sS", "--limit-rate", "300k", "-T", "big", url]
+    await run(*killed, cwd=tmp_path, fails=True)
+    assert [entry.name for entry in await ftp.found()] == ["small"]
+    await curl("/t/big", "-T", "big", "-C", "-")
+    await curl("/t/big", "-o", "down")
+    assert (tmp_path / "down").read_bytes() == BIG
+
+
 async def test_curl_in_active_mode_and_with_appends(curl: Curl, tmp_path: Path) -> None:
     """PORT works as PASV does; appending goes on behind what is there; what is missing is an error."""
     await curl("/log", "-T", "small.txt", "-P", "-")
@@ -229,6 +241,35 @@ async def test_ncftp(ftp: FtpWorld, require_tool: Tool, tmp_path: Path) -> None:
     assert (await ftp.only("name:b.txt")).home == "in/depth/source"
     said = await run("ncftpls", "-x", "-l", f"ftp://{ftp.host}:{ftp.port}/@tree/in/depth/source/", cwd=tmp_path)
     assert "a.bin" in said
+
+
+async def test_rclone(ftp: FtpWorld, require_tool: Tool, tmp_path: Path) -> None:
+    """Sync, check, move and purge of a tree, as back-ups do it; a second sync has nothing to do."""
+    program = require_tool("rclone")
+    source = tmp_path / "source"
+    for name in ("a/one", "a/b/two", "sp ace/[ü].txt"):
+        path = source / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode() * 1000)
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    hidden = await run(program, "obscure", "x", cwd=tmp_path)
+    remote = f":ftp,host={ftp.host},port={ftp.port},user=x,pass={hidden.strip()}:/@tree"
+
+    async def rclone(*words: str | Path) -> str:
+        return await run(program, "--config", "/dev/null", "--retries", "1", *words, cwd=tmp_path)
+
+    await rclone("sync", source, f"{remote}/copy")
+    assert "0 differences found" in await rclone("check", "--download", source, f"{remote}/copy")
+    assert "There was nothing to transfer" in await rclone("sync", "-v", source, f"{remote}/copy")
+    (source / "a/one").unlink()
+    await rclone("sync", source, f"{remote}/copy")
+    await rclone("moveto", f"{remote}/copy/a/b", f"{remote}/copy/c")
+    assert sorted((await rclone("lsf", "-R", "--files-only", f"{remote}/copy")).splitlines()) == [
+        "c/two",
+        "sp ace/[ü].txt",
+    ]
+    await rclone("purge", f"{remote}/copy")
+    assert await ftp.found() == []
 
 
 # Under TLS

@@ -8,10 +8,10 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as TimedOut
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, connectProtocol
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IDelayedCall
 
 from tagfs.errors import TagfsError
@@ -141,6 +141,8 @@ class DataSetup:
         connection = DataConnection()
         try:
             await connectProtocol(calling, connection)
+        except ConnectingCancelledError:
+            raise CancelledError from None
         except ConnectError as problem:
             raise NoDataConnection(f"cannot call {target.host} at port {target.port}: {problem}") from problem
         return connection

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
+from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IOpenSSLContextFactory
 
 from tagfs.errors import StartError, TagfsError
@@ -13,11 +15,13 @@ from tagfs.front.ftp.data_connection import PIECE, TLS_PIECE, DataConnection
 from tagfs.front.ftp.data_lines import plain_address
 from tagfs.front.ftp.data_ports import NoDataConnection, PassivePorts
 from tagfs.front.ftp.data_setup import DataSetup
+from tagfs.front.ftp.directory.changes import Spot
 from tagfs.front.ftp.directory.folders import MadeFolders
 from tagfs.front.ftp.directory.formats import DEFAULT_FACTS
 from tagfs.front.ftp.directory.lookup import Lookup
 from tagfs.front.ftp.exchange import Exchange
-from tagfs.model.paths import TOP, VirtualPath
+from tagfs.model.names import name_key
+from tagfs.model.paths import TOP, TagFolder, VirtualPath
 
 if TYPE_CHECKING:
     from tagfs.front.ftp.session import Session
@@ -60,10 +64,16 @@ class FileDoor:
         self.ports = PassivePorts(reactor, size=size, ports=ports, masquerade=shown)
         self.stall_s = stall_s
         self.made = MadeFolders()
+        self._spots: WeakValueDictionary[tuple[object, ...], DeferredLock] = WeakValueDictionary()
         self.require_tls = require_tls
 
     def __call__(self, session: Session) -> FileState:
         return FileState(self, session)
+
+    def turn(self, spot: Spot) -> DeferredLock:
+        """The lock of one name in one directory: of several uploads to it at once, each replaces the one before."""
+        key = (spot.place.folded if isinstance(spot.place, TagFolder) else spot.place, name_key(spot.name))
+        return self._spots.setdefault(key, DeferredLock())
 
     async def close(self) -> None:
         """Shuts the passive ports."""

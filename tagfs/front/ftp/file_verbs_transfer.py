@@ -30,6 +30,9 @@ from tagfs.node.interfaces import Added
 
 T = TypeVar("T")
 
+GRACE, GRACE_S = 0.05, 0.25
+"""For how long an upload that has ended waits for the end of its session: this part of the time it took, at most so long."""
+
 
 class BadRestart(TagfsError):
     """REST named an offset that is not there (RFC 3659 section 5.3)."""
@@ -203,24 +206,39 @@ async def _store(exchange: Exchange, spot: Spot, receiving: Any, what: str = "")
         raise
     finally:
         state.connection = None
-    added: Added = await unstoppable(changes.store(lookup_of(exchange), spot, receiving))
+    added = await unstoppable(_commit(exchange, spot, receiving))
     exchange.session.tally("stored")
     exchange.reply(226, f"stored as {added.id} {copies_text(added.copies)}")
 
 
+async def _commit(exchange: Exchange, spot: Spot, receiving: Any) -> Added:
+    async with state_of(exchange).door.turn(spot):
+        return await changes.store(lookup_of(exchange), spot, receiving)
+
+
 async def _receive(exchange: Exchange, receiving: Any) -> None:
-    state = state_of(exchange)
+    state, clock = state_of(exchange), exchange.session.door.clock
     connection = await state.open_data()
+    begun = clock.seconds()
     if state.ascii:
         converting = FromNetwork(receiving)
         await connection.receive(converting)
         await _settled(converting.finish())
     else:
         await connection.receive(receiving)
-    # A client that died ended both its connections at once, the data connection as cleanly as after a whole file. Two
-    # turns of the reactor let the other end be seen, which then cancels this exchange.
-    for _ in range(2):
-        await deferLater(exchange.session.door.clock, 0)
+    await _see_who_is_left(exchange, clock.seconds() - begun)
+
+
+async def _see_who_is_left(exchange: Exchange, lasted_s: float) -> None:
+    """Waits a moment for the end of the control connection, which cancels this exchange.
+
+    A client that died, or gave up, ends both its connections, the data connection as cleanly as after a whole file; the
+    control connection may be a little later. Two turns of the reactor see what is there already. Long uploads are the ones
+    that are given up, so these wait longer, in proportion.
+    """
+    clock = exchange.session.door.clock
+    for delay in (0, min(lasted_s * GRACE, GRACE_S)):
+        await deferLater(clock, delay)
 
 
 async def _settled(waited: object) -> None:
@@ -279,6 +297,9 @@ async def abor(exchange: Exchange) -> None:
     """``ABOR``: the transfer is answered 426, then this 226"""
     transfer = exchange.session.transfer
     if transfer is not None:
+        if transfer.running is None:
+            # It came in the same packet, and is still on its way to where it first waits.
+            await deferLater(exchange.session.door.clock, 0)
         transfer.cancel()
         await transfer.finished()
     state_of(exchange).drop_data()
