@@ -97,18 +97,17 @@ def encode(record: Record) -> bytes:
     and each stamp once, since one write usually sets many fields.
     """
     names = sorted(record.fields)
-    stamps = sorted({record.fields[name].stamp for name in names})
+    values = []
+    written = []
+    for name in names:
+        value, stamp = record.fields[name]
+        values.append(value)
+        written.append(stamp)
+    stamps = sorted(set(written))
     number = {stamp: index for index, stamp in enumerate(stamps)}
+    numbers = [number[stamp] for stamp in written] if len(stamps) > 1 else [0] * len(written)
     return msgpack.packb(  # type: ignore[no-any-return]
-        (
-            FORMAT,
-            record.kind,
-            record.key,
-            stamps,
-            names,
-            [record.fields[name].value for name in names],
-            [number[record.fields[name].stamp] for name in names],
-        )
+        (FORMAT, record.kind, record.key, stamps, names, values, numbers)
     )
 
 

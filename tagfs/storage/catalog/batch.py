@@ -18,12 +18,13 @@ from tagfs.storage.catalog.tree import LeafChanges, place_number
 
 
 class Touched:
-    """One record of a batch: as it was, and as it becomes."""
+    """One record of a batch: as it was, and as it becomes. Raises BadRequest for an entry whose key is no entry id."""
 
-    __slots__ = ("before", "data", "is_new", "numbers", "old_numbers", "original", "ref", "row", "shape", "state")
+    __slots__ = ("before", "data", "is_new", "numbers", "old_numbers", "original", "place", "ref", "row", "state")
 
     def __init__(self, ref: Ref, row: int, before: bytes, numbers: bytes) -> None:
         self.ref = ref
+        self.place = place_number(ref)
         self.row = row
         self.is_new = not before
         self.before = before
@@ -32,7 +33,6 @@ class Touched:
         self.state = self.original
         self.old_numbers = unpack_numbers(numbers) if numbers else {}
         self.numbers = dict(self.old_numbers)
-        self.shape = HIDDEN
 
     def settle(self) -> bool:
         """Ends the merging; whether the state differs from what was there."""
@@ -69,18 +69,17 @@ class Batch:
         self._unreferring: list[tuple[bytes, int]] = []
 
     def load(self, connection: sqlite3.Connection, changes: Sequence[Record]) -> None:
-        """Reads the present states of all records concerned. Raises BadRequest for an entry whose key is no entry id."""
+        """Reads the present states of all records concerned."""
         for ref, row, numbers, data in read_records(connection, [(change.kind, change.key) for change in changes]):
             self._present[ref] = Touched(ref, row, data, numbers)
 
     def merge(self, changes: Sequence[Record]) -> None:
-        """Merges all changes into the states."""
+        """Merges all changes into the states. Raises BadRequest for an entry whose key is no entry id."""
         touched = self.touched
         for change in changes:
             ref = Ref(change.kind, change.key)
             item = touched.get(ref)
             if item is None:
-                place_number(ref)  # refuses a malformed key
                 item = touched[ref] = self._present.get(ref) or Touched(ref, 0, b"", b"")
             item.state = change if item.state is None else merge(item.state, change)
         self.changed = [item for item in touched.values() if item.settle()]
@@ -128,16 +127,17 @@ class Batch:
 
     def _pack(self, item: Touched) -> None:
         assert item.state is not None
-        now = item.shape = shape(item.state)
+        now = shape(item.state)
         was = shape(item.original) if item.original else HIDDEN
-        at = place_number(item.ref)
         if item.before:
-            self.leaves.put(at, item.before)
-        self.leaves.put(at, item.data)
+            self.leaves.put(item.place, item.before)
+        self.leaves.put(item.place, item.data)
         numbers = pack_numbers(item.numbers)
         if item.is_new:
             kind, key = item.ref
-            self._inserted.append((item.row, kind, key, at, now.name, now.home, now.trashed, numbers, item.data))
+            self._inserted.append(
+                (item.row, kind, key, item.place, now.name, now.home, now.trashed, numbers, item.data)
+            )
         elif now[1:4] == was[1:4]:
             self._repacked.append((numbers, item.data, item.row))
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -46,16 +47,21 @@ def shape(record: Record) -> Shape:
 
 
 def entry_of(data: bytes) -> Entry:
-    """``entry(decode(data))`` in half the time, since every row of a listing goes through it."""
+    """``entry(decode(data))`` in a fourth of the time, since every row of a listing goes through it."""
     version, _, key, stamps, names, values, numbers = msgpack.unpackb(data, use_list=False)
     if version != FORMAT or names[-1] >= "version:":
         return entry(decode(data))
-    fields = dict(zip(names, values, strict=True))
+    # Names of fields are in order: all tags are together, and sorted.
+    start = bisect_left(names, "tag:")
+    end = bisect_left(names, "tag;", start)
+    if all(values[start:end]):
+        tags = tuple([name[4:] for name in names[start:end]])
+    else:
+        tags = tuple([name[4:] for name, value in zip(names[start:end], values[start:end], strict=True) if value])
+    fields = dict(zip(names[:start], values, strict=False))
     trashed = None
-    if fields.get("trash"):
-        trashed = stamps[numbers[names.index("trash")]][0] >> COUNTER_BITS
-    # Names of fields are in order, hence the tags are, too.
-    tags = tuple([name[4:] for name, value in fields.items() if value and name.startswith("tag:")])
+    if end < len(names) and names[end] == "trash" and values[end]:
+        trashed = stamps[numbers[end]][0] >> COUNTER_BITS
     content = Content._make(fields["content"])
     return Entry(key, fields["name"], content, fields.get("added", 0), tags, fields.get("home"), trashed, ())
 
