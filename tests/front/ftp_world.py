@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pytest_twisted
 from attrs import define
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.threads import deferToThread
 
 from tagfs.front.ftp.file_state import FileDoor
@@ -123,7 +123,9 @@ class FtpWorld:
 
 
 @asynccontextmanager
-async def serving(tls: TlsContext | None = None, **options: Any) -> AsyncIterator[FtpWorld]:
+async def serving(
+    tls: TlsContext | None = None, interface: str = "127.0.0.1", **options: Any
+) -> AsyncIterator[FtpWorld]:
     """A server while the block runs; ``options`` are those of its FileDoor."""
     from twisted.internet import reactor
 
@@ -140,7 +142,8 @@ async def serving(tls: TlsContext | None = None, **options: Any) -> AsyncIterato
     node = Node(core, "test", "", "", OWNER)
     files = FileDoor(reactor, size=8, **options)
     factory = TagFtpFactory(node, reactor, files=files, tls=tls)
-    listening = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
+    endpoint: Any = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
+    listening = await endpoint(reactor, 0, interface=interface).listen(factory)
     address = listening.getHost()
     try:
         yield FtpWorld(node, address.host, address.port)

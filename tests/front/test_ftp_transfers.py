@@ -12,7 +12,7 @@ import pytest
 from twisted.internet.defer import gatherResults
 from twisted.internet.task import deferLater
 
-from tests.front.ftp_world import Client, FtpWorld, ftp, until_sent
+from tests.front.ftp_world import Client, FtpWorld, ftp, serving, until_sent
 
 __all__ = ["ftp"]
 
@@ -47,6 +47,24 @@ async def test_active_mode(ftp: FtpWorld) -> None:
         client.voidresp()
 
     await ftp.session(work)
+
+
+@pytest.mark.parametrize(("interface", "host"), [("::1", "::1"), ("::", "127.0.0.1"), ("::", "::1")])
+async def test_over_ipv6(interface: str, host: str) -> None:
+    """EPSV and EPRT serve IPv6; a listener of both families serves IPv4 clients by PASV and PORT as well."""
+    async with serving(interface=interface) as world:
+        world.host = host
+
+        def work(client: Client) -> None:
+            for passive in (True, False):
+                client.set_pasv(passive)
+                client.put("/t/x", DATA)
+                assert client.get("/t/x") == DATA
+            if host == "::1":
+                with pytest.raises(ftplib.error_temp, match=r"425 .*EPSV"):
+                    client.sendcmd("PASV")
+
+        await world.session(work)
 
 
 async def test_a_download_may_be_asked_for_before_the_data_connection_is_there(ftp: FtpWorld) -> None:

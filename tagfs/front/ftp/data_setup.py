@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as TimedOut
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import Factory
 
 from tagfs.errors import TagfsError
 from tagfs.front.ftp.data_connection import DataConnection
@@ -135,12 +136,13 @@ class DataSetup:
             self._waiting = None
 
     async def _dial(self, target: Target) -> DataConnection:
-        endpoint = TCP4ClientEndpoint if isinstance(target.host, IPv4Address) else TCP6ClientEndpoint
+        endpoint: Any = TCP4ClientEndpoint if isinstance(target.host, IPv4Address) else TCP6ClientEndpoint
         # From the address that the client knows: firewalls and clients look at where a call comes from.
         calling = endpoint(self._reactor, str(target.host), target.port, CALL_S, (str(self.local), 0))
-        connection = DataConnection()
+        factory = Factory.forProtocol(DataConnection)
+        factory.noisy = False
         try:
-            await connectProtocol(calling, connection)
+            connection: DataConnection = await calling.connect(factory)
         except ConnectingCancelledError:
             raise CancelledError from None
         except ConnectError as problem:
