@@ -7,8 +7,9 @@ from tagfs.front.ftp import (
     file_verbs_list,
     file_verbs_login,
     file_verbs_names,
+    file_verbs_retrieve,
     file_verbs_setup,
-    file_verbs_transfer,
+    file_verbs_store,
 )
 
 VERBS = (
@@ -16,6 +17,7 @@ VERBS = (
     *file_verbs_setup.VERBS,
     *file_verbs_names.VERBS,
     *file_verbs_list.VERBS,
-    *file_verbs_transfer.VERBS,
+    *file_verbs_retrieve.VERBS,
+    *file_verbs_store.VERBS,
     *file_verbs_hash.VERBS,
 )

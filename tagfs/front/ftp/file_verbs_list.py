@@ -16,7 +16,7 @@ from tagfs.front.ftp.directory.listing import Item, items
 from tagfs.front.ftp.directory.lookup import Lookup
 from tagfs.front.ftp.exchange import Exchange
 from tagfs.front.ftp.file_state import lookup_of, state_of
-from tagfs.front.ftp.file_verbs_transfer import send_all
+from tagfs.front.ftp.file_verbs_retrieve import send_all
 from tagfs.front.ftp.verb import Verb
 from tagfs.model.paths import VirtualPath
 

@@ -1,4 +1,4 @@
-"""RETR, STOR, STOU, APPE, REST, ABOR: contents over data connections. Layer: front.
+"""STOR, STOU, APPE: contents on their way in. Layer: front.
 
 A content is stored when its data connection has ended cleanly and the control connection is still there; else what came is
 kept for a resume. Sources: RFC 959, RFC 1123 section 4.1.2.9 (STOU), RFC 3659 section 5 (REST).
@@ -6,15 +6,15 @@ kept for a resume. Sources: RFC 959, RFC 1123 section 4.1.2.9 (STOU), RFC 3659 s
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from secrets import token_hex
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
-from tagfs.errors import BadRequest, NotFound, TagfsError
-from tagfs.front.ftp.ascii import FromNetwork, to_network
+from tagfs.errors import NotFound
+from tagfs.front.ftp.ascii import FromNetwork
 from tagfs.front.ftp.data_connection import DataLost
 from tagfs.front.ftp.data_ports import NoDataConnection
 from tagfs.front.ftp.directory import changes
@@ -23,6 +23,7 @@ from tagfs.front.ftp.directory.lookup import Lookup
 from tagfs.front.ftp.exchange import Exchange
 from tagfs.front.ftp.file_state import lookup_of, state_of
 from tagfs.front.ftp.file_verbs_names import path_of
+from tagfs.front.ftp.file_verbs_retrieve import BadRestart
 from tagfs.front.ftp.tag_verbs_content import copies_text
 from tagfs.front.ftp.verb import Verb
 from tagfs.model.paths import VirtualPath
@@ -32,58 +33,6 @@ T = TypeVar("T")
 
 GRACE, GRACE_S = 0.05, 0.25
 """For how long an upload that has ended waits for the end of its session: this part of the time it took, at most so long."""
-
-
-class BadRestart(TagfsError):
-    """REST named an offset that is not there (RFC 3659 section 5.3)."""
-
-    ftp = 554
-
-
-# Down
-
-
-async def retr(exchange: Exchange) -> None:
-    """``RETR path``"""
-    state = state_of(exchange)
-    offset = state.take_restart()
-    try:
-        if offset and state.ascii:
-            raise BadRestart("REST goes with TYPE I only")
-        path = path_of(exchange)
-        entry = await lookup_of(exchange).entry(path)
-        if offset > entry.content.size:
-            raise BadRestart(f"{path} has {entry.content.size} bytes; there is no byte {offset}")
-        reading: Any = await exchange.node.read(exchange.principal, entry.id, offset)
-    except BaseException:
-        state.drop_data()
-        raise
-    try:
-        read = to_network(reading.read) if state.ascii else reading.read
-        await send_all(exchange, read, f"{path} ({reading.length} bytes)")
-    finally:
-        reading.close()
-    exchange.session.tally("sent")
-    exchange.reply(226, "sent")
-
-
-async def send_all(exchange: Exchange, read: Callable[[int], Awaitable[bytes]], what: str) -> None:
-    """Announces and sends what ``read`` gives over the data connection; returns when all was handed to the network."""
-    state = state_of(exchange)
-    state.check_set_up()
-    exchange.reply(150, f"Opening data connection for {what}")
-    exchange.begin_transfer()
-    try:
-        connection = await state.open_data()
-        await connection.send(read, state.piece)
-    except CancelledError:
-        state.drop_data()
-        raise DataLost("stopped") from None
-    finally:
-        state.connection = None
-
-
-# Up
 
 
 async def stor(exchange: Exchange) -> None:
@@ -281,33 +230,7 @@ def _pass_on(result: T, ended: Deferred[None]) -> T:
     return result
 
 
-# Both
-
-
-def rest(exchange: Exchange) -> None:
-    """``REST offset``"""
-    text = exchange.argument.strip()
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise BadRequest("REST takes an offset in bytes")
-    state_of(exchange).restart = int(text)
-    exchange.reply(350, f"the next transfer begins at {int(text)}")
-
-
-async def abor(exchange: Exchange) -> None:
-    """``ABOR``: the transfer is answered 426, then this 226"""
-    transfer = exchange.session.transfer
-    if transfer is not None:
-        if transfer.running is None:
-            # It came in the same packet, and is still on its way to where it first waits.
-            await deferLater(exchange.session.door.clock, 0)
-        transfer.cancel()
-        await transfer.finished()
-    state_of(exchange).drop_data()
-    exchange.reply(226, "nothing is transferred any more")
-
-
 VERBS = (
-    Verb("RETR", retr, "RETR path", "sends a file", any_bytes=True),
     Verb(
         "STOR", stor, "STOR path", "stores a file: its directories are its tags", any_bytes=True, ends_with_input=True
     ),
@@ -315,6 +238,4 @@ VERBS = (
     Verb(
         "APPE", appe, "APPE path", "appends to a file, or goes on with an upload", any_bytes=True, ends_with_input=True
     ),
-    Verb("REST", rest, "REST offset", "the next transfer begins there"),
-    Verb("ABOR", abor, "ABOR", "stops the transfer", in_transfer=True),
 )
