@@ -139,7 +139,7 @@ def test_the_main_job_on_a_real_corpus(node: NodeProcess, require_tool: Callable
     assert flags
     tagfs("add-tags", "flags and europe", "banner", "year=2024")
     assert ids("banner and year > 2020") == flags
-    tagfs("delete-tags", "guitar", "year=2024")
+    tagfs("delete-tags", "banner", "year=2024")
     assert tagfs("list", "year=*", code=1) == ""
     tagfs("rename-tag", "banner", "pennant")
     assert ids("pennant") == flags
