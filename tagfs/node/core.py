@@ -57,6 +57,8 @@ class Core:
         self.committer = GroupCommit(writer, catalog, blobs)
         self.vocabulary = Vocabulary()
         self.read_only = ""
+        self.changes = 0
+        """Writes that became durable here since the start: whoever wants to know whether anything is new compares it."""
         self._clock = HybridClock(node_id, catalog.greatest_stamp)
         self._clock_lock = threading.Lock()
         self._defining: set[str] = set()
@@ -110,6 +112,7 @@ class Core:
         return self.vocabulary.show_entry(entries.entry(record))
 
     def _learn(self, done: Done) -> Done:
+        self.changes += bool(done.states)
         for state in done.states:
             if state.kind == TAG:
                 self.vocabulary.learn(state)

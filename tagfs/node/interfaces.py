@@ -270,4 +270,5 @@ class INode(Interface):
         """Waits until this node has all that its live peers had when called; False where time ran out."""
 
     def statistics() -> Mapping[str, int]:
-        """Not a coroutine. Figures for status pages: entries, trash, tags, bytes, free bytes."""
+        """Not a coroutine. Figures for status pages: entries, trash, tags, bytes, free bytes; ``changes`` grows whenever
+        anything that INode can tell has changed."""

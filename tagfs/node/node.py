@@ -310,7 +310,7 @@ class Node:
         return True
 
     def statistics(self) -> Mapping[str, int]:
-        return dict(self._core.catalog.statistics())
+        return {**self._core.catalog.statistics(), "changes": self._core.changes}
 
     # What the methods above share
 

@@ -237,13 +237,3 @@ async def test_tells_of_node_health_and_figures(web: WebWorld) -> None:
         assert client.ask("POST", f"{API}/entries?name=b", b"x").status == 503
 
     await web.session(work)
-
-
-async def test_what_is_not_built_yet_says_so(web: WebWorld) -> None:
-    """Events are 501, as a problem."""
-
-    def work(client: Client) -> None:
-        answer = client.get(f"{API}/events")
-        assert (answer.status, answer.headers["Content-Type"]) == (501, "application/problem+json")
-
-    await web.session(work)

@@ -15,7 +15,7 @@ from tests.campaigns.node_process import NodeProcess
 CONFIG = Path(__file__).with_name("web_schemathesis.toml")
 EXAMPLES = 10
 ABSENT = ["events"]
-"""Operations that a node does not do yet (501)."""
+"""Operations whose answers have no end."""
 
 
 @pytest.mark.slow

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from tagfs.front.web import bulk, contents, entries, page, status, thumbnails
+from tagfs.front.web import bulk, contents, entries, feed, page, status, thumbnails
 
-ROUTES = (*entries.ROUTES, *contents.ROUTES, *thumbnails.ROUTES, *bulk.ROUTES, *status.ROUTES, *page.ROUTES)
+ROUTES = (
+    *entries.ROUTES,
+    *contents.ROUTES,
+    *thumbnails.ROUTES,
+    *bulk.ROUTES,
+    *status.ROUTES,
+    *feed.ROUTES,
+    *page.ROUTES,
+)

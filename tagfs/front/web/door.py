@@ -15,6 +15,7 @@ from tagfs.front.web.routes import Routes
 from tagfs.node.interfaces import INode
 
 if TYPE_CHECKING:
+    from tagfs.front.web.feed import Feed
     from tagfs.front.web.thumbnails import Studio
 
 
@@ -27,6 +28,7 @@ class Door:
     routes: Routes
     metrics: Metrics
     studio: Studio
+    feed: Feed
     limits: Limits = field(factory=Limits)
     names: frozenset[str] = frozenset()
     """Host names, in lower case, by which this listener may be asked for besides its address."""

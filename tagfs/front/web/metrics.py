@@ -19,6 +19,7 @@ _MEANING = {
     "trash": "Entries in the trash.",
     "tags": "Tags in use.",
     "bytes": "Bytes of the contents of all entries.",
+    "changes": "Writes that became durable here since the start.",
     "free": "Bytes free on the disk of this node.",
 }
 

@@ -186,8 +186,10 @@ def _tags() -> Part:
 
 
 def _events() -> Part:
-    answer = {"200": {"description": "Changes.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}}
-    return _operation("events", "Changes as server-sent events; not there yet (501).", [], answer, 501)
+    stream = {"text/event-stream": {"schema": {"type": "string"}}}
+    answer = {"200": {"description": "Events `entries` (figures) and `nodes` (as /api/v1/nodes).", "content": stream}}
+    parameters = [_header("Last-Event-ID", "The last event that the client has.", {"type": "string"})]
+    return _operation("events", "Changes as server-sent events, without an end.", parameters, answer, 503)
 
 
 def _plain(name: str, summary: str, schema: str, *faults: int) -> Part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -26,24 +27,28 @@ class Outflow:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._paused = False
-        self._lost = False
+        self.lost = False
+        """Whether the client is gone."""
+        self.when_cut: Callable[[], None] = lambda: None
+        """Called when the client goes, for whoever waits for something else than room."""
         self._room: Deferred[None] | None = None
         request.registerProducer(self, True)
 
     async def send(self, data: bytes) -> None:
         """Writes; waits while the client does not keep up. Raises :class:`Cut`."""
-        if not self._lost:
+        if not self.lost:
             self._request.write(data)
-        if self._paused and not self._lost:
+        if self._paused and not self.lost:
             self._room = Deferred()
             await self._room
-        if self._lost:
+        if self.lost:
             raise Cut
 
     def cut(self) -> None:
         """The client is gone."""
-        self._lost = True
+        self.lost = True
         self._wake()
+        self.when_cut()
 
     def pauseProducing(self) -> None:
         """Twisted: enough is waiting for the client."""
@@ -62,6 +67,12 @@ class Outflow:
         room, self._room = self._room, None
         if room is not None:
             room.callback(None)
+
+
+def fire(deferred: Deferred[None]) -> None:
+    """Fires a Deferred that several may want to fire."""
+    if not deferred.called:
+        deferred.callback(None)
 
 
 async def send_reading(reading: IReading, outflow: Outflow) -> None:

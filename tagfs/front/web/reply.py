@@ -32,8 +32,8 @@ INERT = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 @define(eq=False)
 class Reply:
-    """An answer. ``stream`` sends the ``length`` bytes of the body in place of ``body``; ``abandon`` is called where it will
-    not be asked to."""
+    """An answer. ``stream`` sends the ``length`` bytes of the body in place of ``body``, or as many as it likes where it is
+    ``endless``; ``abandon`` is called where it will not be asked to."""
 
     status: int = 200
     body: bytes = b""
@@ -43,6 +43,7 @@ class Reply:
     cache: str = "no-store"
     stream: Callable[[Outflow], Coroutine[Any, Any, None]] | None = None
     length: int | None = None
+    endless: bool = False
     abandon: Callable[[], None] = lambda: None
 
 

@@ -269,7 +269,7 @@ class WebRequest(http.Request):
             headers.addRawHeader(name, value)
         if reply.type:
             headers.setRawHeaders("Content-Type", [reply.type])
-        if reply.status not in http.NO_BODY_CODES:
+        if reply.status not in http.NO_BODY_CODES and not reply.endless:
             length = len(reply.body) if reply.length is None else reply.length
             headers.setRawHeaders("Content-Length", [str(length)])
         if not self.channel.persistent:

@@ -15,6 +15,7 @@ from twisted.web.http import Request
 from tagfs.front.web.api import ROUTES
 from tagfs.front.web.channel import Channel
 from tagfs.front.web.door import Door
+from tagfs.front.web.feed import Feed
 from tagfs.front.web.limits import Limits
 from tagfs.front.web.metrics import Metrics
 from tagfs.front.web.routes import Routes
@@ -40,7 +41,9 @@ class WebFactory(Factory):
         :param names: host names, besides the listener's own address and loopback, by which browsers may ask.
         """
         lowered = frozenset(name.lower().rstrip(".") for name in names)
-        self.door = Door(node, clock, Routes(ROUTES), Metrics(node), Studio(clock), limits or Limits(), lowered)
+        self.door = Door(
+            node, clock, Routes(ROUTES), Metrics(node), Studio(clock), Feed(node, clock), limits or Limits(), lowered
+        )
         self.closing = False
         self._channels: set[Channel] = set()
         self._date = (0, "")
@@ -102,6 +105,7 @@ class WebFactory(Factory):
     async def close(self) -> None:
         """Ends all connections: idle ones at once, the others after their answer, and after :data:`GRACE_S` by force."""
         self.closing = True
+        self.door.feed.close()
         await self._end_connections()
         self.door.studio.close()
 

@@ -1,4 +1,4 @@
-"""The node and its cluster: /api/v1/nodes, events, openapi.json, /healthz, /metrics. Layer: front."""
+"""The node and its cluster: /api/v1/nodes, openapi.json, /healthz, /metrics. Layer: front."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from functools import cache
 
 import orjson
 
-from tagfs.errors import NotSupported
 from tagfs.front.web.exchange import Exchange
 from tagfs.front.web.metrics import CONTENT_TYPE
 from tagfs.front.web.openapi import description
@@ -19,12 +18,6 @@ from tagfs.model.principal import Role
 async def nodes(exchange: Exchange) -> Reply:
     """The cluster as this node sees it."""
     return document({"nodes": [node_value(status) for status in await exchange.node.nodes(exchange.principal)]})
-
-
-async def events(exchange: Exchange) -> Reply:
-    """Not there yet: INode tells of no changes. Clients ask again from time to time."""
-    exchange.principal.require(Role.READ, "listening to changes")
-    raise NotSupported("this node sends no events yet; ask /api/v1/entries and /api/v1/nodes again instead")
 
 
 async def health(exchange: Exchange) -> Reply:
@@ -53,7 +46,6 @@ def _description() -> bytes:
 
 ROUTES = (
     Route("GET", "/api/v1/nodes", nodes),
-    Route("GET", "/api/v1/events", events),
     Route("GET", "/api/v1/openapi.json", openapi),
     Route("GET", "/healthz", health),
     Route("GET", "/metrics", metrics),

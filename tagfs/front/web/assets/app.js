@@ -1,9 +1,10 @@
 // Puts the parts together: views, keys, and who tells whom.
 
 import { byId } from "./elements.js";
-import { watchNodes } from "./nodes.js";
-import { wireBulk, whenChanged } from "./results.js";
-import { complete, more, recall, remember, search, state, submit } from "./search.js";
+import { follow } from "./events.js";
+import { showNodes } from "./nodes.js";
+import { isChoosing, wireBulk, whenChanged } from "./results.js";
+import { complete, isAtStart, more, recall, remember, search, state, submit } from "./search.js";
 import { whenStored, wireUploads } from "./uploads.js";
 
 function showView() {
@@ -14,7 +15,6 @@ function showView() {
   }
   byId("files").hidden = state.view === "nodes";
   byId("nodes").hidden = state.view !== "nodes";
-  watchNodes(state.view === "nodes");
   if (state.view !== "nodes") search();
 }
 
@@ -44,6 +44,16 @@ addEventListener("keydown", (event) => {
     event.preventDefault();
     byId("query").focus();
   }
+});
+// Others change things too. Where that would take something from under the reader's hands, a button waits instead.
+byId("fresh").addEventListener("click", () => search());
+follow({
+  nodes: showNodes,
+  entries: () => {
+    if (state.view === "nodes") return;
+    if (isAtStart() && !isChoosing() && scrollY < 150) search();
+    else byId("fresh").hidden = false;
+  },
 });
 whenChanged(search);
 whenStored(() => { if (state.view === "files") search(); });

@@ -37,6 +37,8 @@ export function entryRow(entry, trashed, narrow) {
     make("span", { class: "acts" }, load, act));
 }
 
+export const isChoosing = () => chosen.size > 0 || byId("details").open;
+
 export function clearChoice() {
   chosen.clear();
   showBulk();

@@ -7,6 +7,7 @@ import { clearChoice, entryRow } from "./results.js";
 const PAGE = 60;
 const FACETS = 24;
 let cursor = null;
+let pages = 1;
 let asked = 0; // answers to earlier questions are dropped
 export const state = { view: "files", query: "", sort: "-added" };
 
@@ -47,6 +48,8 @@ export async function search() {
     showFault(null);
     clearChoice();
     byId("results").replaceChildren();
+    byId("fresh").hidden = true;
+    pages = 1;
     append(found);
     showFacets(facets.tags, found.total);
     const files = found.total === 1 ? "1 file" : `${found.total.toLocaleString()} files`;
@@ -59,9 +62,13 @@ export async function search() {
   }
 }
 
+// Whether the first page is all that is shown.
+export const isAtStart = () => pages === 1;
+
 export async function more() {
   try {
     append(await api.find({ q: scoped(), sort: state.sort, limit: PAGE, after: cursor }));
+    pages += 1;
   } catch (problem) {
     failed(problem);
   }
