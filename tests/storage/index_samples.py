@@ -29,7 +29,21 @@ from tagfs.model.query.meaning import matches
 patient = settings(deadline=None, max_examples=60)
 """For properties here: other work on the machine is no failure."""
 
-TAGS = ("beach", "berlin", "blurry", "year=2023", "year=2024", "year=10", "year=9", "rating=high", "x=", "=y", "x=1=2")
+TAGS = (
+    "beach",
+    "berlin",
+    "blurry",
+    "year=2023",
+    "year=2024",
+    "year=10",
+    "year=9",
+    "year=9.0",
+    "year=2024-05-03",
+    "rating=high",
+    "x=",
+    "=y",
+    "x=1=2",
+)
 TYPES = ("text/plain", "image/jpeg", "Image/PNG", "text/html; charset=utf-8")
 SMALL = st.integers(0, 6)
 
@@ -69,11 +83,19 @@ LEAVES = st.one_of(
 )
 
 
+NODE_LEAVES = st.one_of(
+    st.builds(Number, st.just("copies"), st.none() | st.integers(-1, 3), st.none() | st.integers(-1, 3)),
+    st.builds(Text, st.just("node"), st.sampled_from(("here", "there", "nowhere"))),
+    st.builds(Text, st.just("node"), st.just("?here"), st.just(True)),
+)
+
+
 def _combined(inner: st.SearchStrategy[Query]) -> st.SearchStrategy[Query]:
     several = st.lists(inner, min_size=2, max_size=4).map(tuple)
     return st.one_of(inner.map(Not), several.map(And), several.map(Or))
 
 
+NODE_QUERIES: st.SearchStrategy[Query] = st.recursive(NODE_LEAVES | LEAVES, _combined, max_leaves=3)
 QUERIES: st.SearchStrategy[Query] = st.recursive(LEAVES, _combined, max_leaves=8)
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from index_samples import NaiveLookups, entries, patient
+from index_samples import SAMPLE, NaiveLookups, entries, patient
 from pyroaring import BitMap
 from test_index_queries import ROW_GAP, STEPS, apply
 
@@ -141,6 +141,33 @@ def test_changes_between_steps_of_facets(
     assert len(names) == len(set(names)) == found.total
     assert ever.issuperset(names)
     assert all(count > 0 for _, count in found.tags)
+
+
+OTHER_BLOCK = 70_000
+
+
+def test_a_number_given_again_between_steps_of_facets() -> None:
+    """A tag that takes over the number of one that was forgotten does not take over its count."""
+    index = Index()
+    for row, tag in ((0, "old"), (OTHER_BLOCK, "kept"), (OTHER_BLOCK + 1, "kept"), (OTHER_BLOCK + 2, "kept")):
+        index.put(row, SAMPLE._replace(tags=(tag,)))
+    pauses = index.facet_steps(BitMap((0, OTHER_BLOCK)), 20)
+    next(pauses)
+    index.remove(0)
+    index.put(OTHER_BLOCK + 1, SAMPLE._replace(tags=("kept", "new")))
+    assert list(at_once(pauses).tags) == [("kept", 1)]
+
+
+def test_a_new_tag_outside_the_result_between_steps_of_facets() -> None:
+    """A tag that only a row outside the result has is not in it, although that row came to it while others were counted."""
+    index = Index()
+    rows = (0, 1, 2, 3, OTHER_BLOCK)
+    for row in rows:
+        index.put(row, SAMPLE)
+    pauses = index.facet_steps(BitMap((1, 2, 3)), 20)
+    next(pauses)
+    index.put(OTHER_BLOCK, SAMPLE._replace(tags=("beach", "new")))
+    assert list(at_once(pauses).tags) == [("beach", 3)]
 
 
 @patient

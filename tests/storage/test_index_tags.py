@@ -120,3 +120,19 @@ def test_what_was_found_is_quick_the_next_time() -> None:
     index.put(2000, SAMPLE._replace(tags=("n=2000",)))
     assert index.is_quick(above)
     assert index.count(above, Scope.LIVE, lookups) == 10
+
+
+def test_tags_that_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers are used again, and what a query found before thousands of changes does not mislead it afterwards."""
+    monkeypatch.setattr(labels, "_LOG", 0)
+    index = Index()
+    index.put(0, SAMPLE._replace(tags=("n=5",)))
+    above = Compare("n", ">", "3")
+    lookups = NaiveLookups({})
+    assert index.count(above, Scope.LIVE, lookups) == 1
+    index.put(1, SAMPLE._replace(tags=("n=6",)))
+    for turn in range(20):
+        index.put(2, SAMPLE._replace(tags=(f"passing {turn}",)))
+    assert index._state.tags.era > 0
+    assert index.count(above, Scope.LIVE, lookups) == 2
+    assert len(index._state.tags.names) <= 4

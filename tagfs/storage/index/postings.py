@@ -55,13 +55,10 @@ class Postings:
             known |= BitMap(rows, optimize=False)
 
     def discard(self, number: int, row: int) -> bool:
-        """Takes a row away; returns whether none is left."""
+        """Takes a row that is there away; returns whether none is left."""
         known = self._sets[number]
-        if isinstance(known, int):
-            if known != row:
-                return False
-        else:
-            known.discard(row)
+        if not isinstance(known, int):
+            known.remove(row)
             if known:
                 return False
         self._sets[number] = NOTHING
