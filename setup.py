@@ -47,6 +47,7 @@ setup(
             "towncrier>=24",
             "coverage>=7",
             "schemathesis>=4",
+            "playwright>=1.40",
             "setuptools>=77",
         ],
     },
