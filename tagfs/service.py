@@ -34,6 +34,7 @@ from tagfs.node.housekeeping import Housekeeping
 from tagfs.node.identity import Identity
 from tagfs.node.node import Node
 from tagfs.node.offload import Threads
+from tagfs.node.strangers import StrangerFactory, with_tls
 from tagfs.settings import Settings, load
 from tagfs.storage.stores import open_blobs, open_catalog
 
@@ -223,6 +224,10 @@ class NodeService(Service):
         if settings.web is not None:
             web = WebFactory(node, self.reactor, names=self._web_names())
             self._listen("web", settings.web, web, web.close)
+        if settings.node is not None:
+            strangers = StrangerFactory(node.id, node.name, self.reactor)
+            door = with_tls(identity, strangers) if settings.node_tls else strangers
+            self._listen("node", settings.node, door, strangers.close)
 
     def _ftp_tls(self, identity: Identity) -> TlsContext | None:
         """What AUTH TLS shows: the operator's certificate, else the node's own."""
@@ -259,7 +264,7 @@ class NodeService(Service):
         door = _Door(name, port, close, _address(port))
         self._doors.append(door)
         self._closers.append(lambda: _close_door(door))
-        if self.settings.anonymous == "none" and not _is_local(port):
+        if name in _FILE_DOORS and self.settings.anonymous == "none" and not _is_local(port):
             raise StartError(
                 f"--{name} {endpoint} can be reached from other machines, and there are no users yet: listen on "
                 "127.0.0.1, or say --anonymous=read or --anonymous=write to serve everybody"
@@ -300,6 +305,8 @@ def _allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+_FILE_DOORS = frozenset({"ftp", "web"})
+"""Doors behind which there are files; at the others a stranger learns nothing."""
 _POOLS = {"writer": 1, "readers": READERS, "transfers": TRANSFERS}
 
 
