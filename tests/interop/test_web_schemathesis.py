@@ -14,6 +14,8 @@ from tests.campaigns.node_process import NodeProcess
 
 CONFIG = Path(__file__).with_name("web_schemathesis.toml")
 EXAMPLES = 10
+LEFT_OUT = ["use_after_free"]
+"""DELETE moves to the trash, where an entry can still be looked at and restored."""
 ABSENT = ["events"]
 """Operations whose answers have no end."""
 
@@ -28,7 +30,19 @@ def test_every_answer_is_as_promised(tmp_path: Path) -> None:
         url = f"{node.facts['web']}/api/v1/openapi.json"
         run = "from schemathesis.cli import schemathesis; schemathesis()"
         options = [
-            *("--checks", "all", "--max-examples", str(EXAMPLES), "--seed", "7", "--workers", "1", "--no-color"),
+            *(
+                "--checks",
+                "all",
+                "--exclude-checks",
+                ",".join(LEFT_OUT),
+                "--max-examples",
+                str(EXAMPLES),
+                "--seed",
+                "7",
+                "--workers",
+                "1",
+                "--no-color",
+            ),
             *(part for name in ABSENT for part in ("--exclude-operation-id", name)),
         ]
         done = subprocess.run(

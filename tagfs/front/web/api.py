@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from tagfs.front.web import bulk, contents, entries, feed, page, status, thumbnails
+from tagfs.front.web import archive, bulk, contents, entries, feed, page, status, thumbnails
 
-ROUTES = (
-    *entries.ROUTES,
-    *contents.ROUTES,
-    *thumbnails.ROUTES,
-    *bulk.ROUTES,
-    *status.ROUTES,
-    *feed.ROUTES,
-    *page.ROUTES,
-)
+_PARTS = (entries, contents, thumbnails, archive, bulk, status, feed, page)
+
+ROUTES = tuple(route for part in _PARTS for route in part.ROUTES)

@@ -55,6 +55,7 @@ def _paths() -> Part:
         "/api/v1/delete": {"post": _bulk("deleteMatching", "Move entries to the trash.", "Selection")},
         "/api/v1/restore": {"post": _bulk("restoreMatching", "Take entries out of the trash.", "Selection")},
         "/api/v1/tags": {"get": _tags()},
+        "/api/v1/archive": {"get": _archive()},
         "/api/v1/nodes": {"get": _plain("nodes", "The cluster as this node sees it.", "Nodes")},
         "/api/v1/events": {"get": _events()},
         "/api/v1/openapi.json": {"get": _any("openapi", "This document.", JSON, {"type": "object"})},
@@ -183,6 +184,12 @@ def _tags() -> Part:
         _query("sort", "The order.", {"type": "string", "enum": ["count", "name"], "default": "count"}),
     ]
     return _operation("tags", "Tags of the entries that match.", parameters, {"200": _json("The tags.", "Tags")}, 400)
+
+
+def _archive() -> Part:
+    answer = {"200": {"description": "The files, as a zip.", "content": {"application/zip": {"schema": _BYTES}}}}
+    parameters = [_query("q", "A tag-query; empty or missing: everything outside the trash.", {"type": "string"})]
+    return _operation("archive", "All files that match, in one zip made on the way.", parameters, answer, 404, 413)
 
 
 def _events() -> Part:

@@ -54,6 +54,8 @@ export async function search() {
     showFacets(facets.tags, found.total);
     const files = found.total === 1 ? "1 file" : `${found.total.toLocaleString()} files`;
     byId("summary").textContent = found.complete ? files : `${files} so far: some nodes cannot be reached`;
+    byId("archive").href = api.archiveUrl(query);
+    byId("archive").hidden = !found.total || found.total > 65000;
     if (!found.total) byId("results").append(emptyRow());
   } catch (problem) {
     if (mine === asked) showFault(problem);
