@@ -278,7 +278,7 @@ class NodeService(Service):
             "id": node.id,
             "name": node.name,
             "ftp": addresses.get("ftp"),
-            "web": web and f"http://{web}",
+            "web": web and f"{_web_scheme(self.settings.web)}://{web}",
             "node": str(self.settings.advertise or addresses.get("node") or "") or None,
         }
 
@@ -325,6 +325,10 @@ def _address(port: IListeningPort) -> str:
         return os.fsdecode(getattr(place, "name", b""))
     number = getattr(place, "port", 0)
     return f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
+
+
+def _web_scheme(endpoint: str | None) -> str:
+    return "https" if (endpoint or "").partition(":")[0].lower() in ("ssl", "tls") else "http"
 
 
 def _is_local(port: IListeningPort) -> bool:

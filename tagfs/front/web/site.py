@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from email.utils import formatdate
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolNegotiationFactory, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.web.http import Request
+from zope.interface import implementer
 
 from tagfs.front.web.api import ROUTES
 from tagfs.front.web.channel import Channel
@@ -26,6 +27,7 @@ GRACE_S = 3.0
 """How long answers may take to end when the node stops; twistd gives all of it five seconds."""
 
 
+@implementer(IProtocolNegotiationFactory)
 class WebFactory(Factory):
     """HTTP/1.1 on one listener. There is no access log: it costs a third of the throughput, and /metrics counts."""
 
@@ -57,6 +59,10 @@ class WebFactory(Factory):
         channel.factory = self
         channel.callLater = self.door.clock.callLater  # type: ignore[method-assign, assignment]
         return channel
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """Twisted, under TLS: a client that offers HTTP/2 as well is told which one it gets, rather than cut off (RFC 7301)."""
+        return [b"http/1.1"]
 
     def date(self) -> str:
         """The time of day for answers (RFC 9110 section 6.6.1), made once a second."""
