@@ -349,6 +349,10 @@ class FeedContract:
         at, leaf = place(other.ref)
         assert catalog.in_leaves(at, [leaf])[other.ref] == record_hash(encode(other))
         assert catalog.in_leaves(9, []) == {}
+        everything = {name: record_hash(encode(record)) for name, record in states.items()}
+        if place(other.ref)[0] == 9:
+            everything[other.ref] = record_hash(encode(other))
+        assert catalog.in_leaves(9, range(LEAVES)) == everything
 
     def test_dropped_tombstones_leave_their_leaf(self, catalog, other_catalog):
         """After drop the leaves are as if the record had never been, and changes offers it no more."""

@@ -176,6 +176,20 @@ class TestSnapshots:
             assert connection.execute("SELECT COUNT(*) FROM journal").fetchone() == (0,)
         catalog.close()
 
+    def test_nothing_new_is_not_saved_again(self, directory):
+        """A start and a stop without a change in between leave the snapshot as it is."""
+        catalog = opened(directory)
+        change_much(catalog, 1)
+        catalog.close()
+        before = snapshots(directory)
+        opened(directory).close()
+        assert snapshots(directory) == before
+        catalog = opened(directory)
+        change_much(catalog, 2)
+        abandon(catalog)
+        opened(directory).close()
+        assert snapshots(directory) != before
+
     def test_a_leftover_snapshot_is_removed(self, directory):
         """A snapshot written by a checkpoint that was cut off is not kept for ever."""
         catalog = opened(directory)

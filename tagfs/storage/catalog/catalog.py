@@ -23,6 +23,9 @@ from tagfs.storage.catalog.upkeep import Upkeep
 from tagfs.storage.interfaces import MAX_BATCH, MAX_PAGE, Changes, Facets, ICatalog, ISelection
 from tagfs.storage.leaves import LEAVES, record_hash
 
+_FEW_LEAVES = 16
+"""So many are sought one by one; for more, all entries of the partition are read."""
+
 
 @implementer(ICatalog)
 class SqliteCatalog:
@@ -135,8 +138,11 @@ class SqliteCatalog:
     def in_leaves(self, partition: int, leaves: Sequence[int]) -> Mapping[Ref, bytes]:
         """See the interface."""
         places = {partition * LEAVES + leaf for leaf in leaves}
-        with self._live.lock:
-            rows = self._live.index.ending(8, partition)
+        ends = [(16, leaf << 8 | partition) for leaf in leaves] if len(leaves) <= _FEW_LEAVES else [(8, partition)]
+        rows: list[int] = []
+        for bits, end in ends:
+            with self._live.lock:
+                rows += self._live.index.ending(bits, end)
         # Entries by the ends of their ids; what is no entry has an index in the database.
         conditions = [f"name IS NULL AND place IN ({','.join(map(str, places))})"]
         conditions += [f"row IN ({chunk})" for chunk in in_chunks(rows)]

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import msgpack
 
-from tagfs.storage.catalog.rows import entry_of, in_chunks
+from tagfs.storage.catalog.rows import entry_of, fetch_entries
 from tagfs.storage.catalog.tree import Tree
 from tagfs.storage.index import Index
 
@@ -41,34 +41,37 @@ def pack_position(token: str, step: int, tree: bytes) -> bytes:
     return msgpack.packb((token, step, tree))  # type: ignore[no-any-return]
 
 
-def open_index(connection: sqlite3.Connection, directory: str, node: str, token: str) -> tuple[Index, Tree]:
-    """The index and leaves of all that is in the database: from the snapshot and the journal, else from the records."""
+def open_index(connection: sqlite3.Connection, directory: str, node: str, token: str) -> tuple[Index, Tree, bool]:
+    """The index and leaves of all that is in the database: from the snapshot and the journal, else from the records.
+
+    The last item tells whether the snapshot has it all.
+    """
     loaded = Index.load(snapshot_path(directory, token), node) if token else None
     if loaded is not None:
         index, position = loaded
         known, step, packed = msgpack.unpackb(position)
         if known == token:
             tree = Tree(packed)
-            _replay(connection, step, index, tree)
-            return index, tree
-    return rebuild(connection, node)
+            return index, tree, not _replay(connection, step, index, tree)
+    return *rebuild(connection, node), False
 
 
-def _replay(connection: sqlite3.Connection, step: int, index: Index, tree: Tree) -> None:
+def _replay(connection: sqlite3.Connection, step: int, index: Index, tree: Tree) -> bool:
+    """Takes in what was committed after that step; whether there was anything."""
     touched: set[int] = set()
     for rows, leaves in connection.execute("SELECT rows, leaves FROM journal WHERE step > ? ORDER BY step", (step,)):
         touched.update(int.from_bytes(rows[start : start + _ROW], "big") for start in range(0, len(rows), _ROW))
         tree.change(leaves)
     ascending = sorted(touched)
-    entries: dict[int, bytes] = {}
-    for chunk in in_chunks(ascending):
-        statement = f"SELECT row, record FROM records WHERE row IN ({chunk}) AND name IS NOT NULL"
-        entries.update(connection.execute(statement))
-    for row in ascending:
-        if row in entries:
-            index.put(row, entry_of(entries[row]))
-        else:
-            index.remove(row)
+    for start in range(0, len(ascending), _MANY):
+        part = ascending[start : start + _MANY]
+        entries = fetch_entries(connection, part)
+        for row in part:
+            if row in entries:
+                index.put(row, entries[row])
+            else:
+                index.remove(row)
+    return bool(touched)
 
 
 def rebuild(connection: sqlite3.Connection, node: str) -> tuple[Index, Tree]:

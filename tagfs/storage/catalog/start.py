@@ -86,11 +86,11 @@ def _start(
         with database.reading() as connection:
             return fetch_entries(connection, rows)
 
-    index, tree = open_index(writer, directory, state.node, state.snapshot)
+    index, tree, saved = open_index(writer, directory, state.node, state.snapshot)
     remove_snapshots(directory, state.snapshot)
     live = LiveIndex(index, DatabaseLookups(database), fetch)
     books = Books(database, live, tree, state, Origins.load(writer), now_ms)
     if state.copied:
         # A restored back-up must not repeat the numbers that were given after it was made.
         books.renew_epoch()
-    return SqliteCatalog(books, Upkeep(directory, books))
+    return SqliteCatalog(books, Upkeep(directory, books, state.step if saved else None))

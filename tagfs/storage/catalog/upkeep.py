@@ -21,12 +21,12 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 class Upkeep:
     """Saves the index of a catalog in its directory, and copies its database to others."""
 
-    def __init__(self, directory: str, books: Books) -> None:
+    def __init__(self, directory: str, books: Books, saved: int | None) -> None:
+        """``saved`` is the step of the snapshot that is there, None where it does not have everything."""
         self._directory = directory
         self._books = books
         self._one = threading.Lock()
-        # What was open when the last snapshot was made may have a journal since; so the first checkpoint saves.
-        self._saved: int | None = None
+        self._saved = saved
 
     def checkpoint(self) -> None:
         """Saves the index and the leaves, forgets what of the journal is in them, and empties SQLite's log."""
