@@ -119,8 +119,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_sound_tests_pass(outcomes: str) -> None:
     """Nothing that cleans up after itself is accused."""
-    assert len(re.findall(r"^PASSED .*test_good", outcomes, re.M)) == 4, outcomes
-    assert not re.findall(r"^(FAILED|ERROR) .*test_good", outcomes, re.M), outcomes
+    assert len(re.findall(r"^PASSED \S+::test_good", outcomes, re.M)) == 4, outcomes
+    assert not re.findall(r"^(FAILED|ERROR) \S+::test_good", outcomes, re.M), outcomes
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_sound_tests_pass(outcomes: str) -> None:
 )
 def test_planted_fault_is_caught(outcomes: str, name: str, said: str) -> None:
     """Each planted fault fails (or errors) its test, and says what was wrong."""
-    assert re.search(rf"^(FAILED|ERROR) .*{name}\b", outcomes, re.M), outcomes
+    assert re.search(rf"^(FAILED|ERROR) \S+::{name}\b", outcomes, re.M), outcomes
     report = outcomes.split(f"{name} ____")[1]
     assert said in report.split("\n____")[0], report
 
@@ -155,5 +155,5 @@ def test_missing_tool_skips_with_its_package(outcomes: str) -> None:
 def test_required_tool_fails(tmp_path: Path, demanded: str) -> None:
     """Where TAGFS_TEST_REQUIRE names the tool, its absence is a failure."""
     output = run_planted(tmp_path, "skip", TAGFS_TEST_REQUIRE=demanded).stdout
-    assert re.search(r"^(FAILED|ERROR) .*test_skip_missing", output, re.M), output
-    assert re.search(r"^(FAILED|ERROR) .*test_skip_marked", output, re.M), output
+    assert re.search(r"^(FAILED|ERROR) \S+::test_skip_missing", output, re.M), output
+    assert re.search(r"^(FAILED|ERROR) \S+::test_skip_marked", output, re.M), output
