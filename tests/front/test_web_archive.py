@@ -25,8 +25,8 @@ async def test_archive_has_every_file_once(web: WebWorld) -> None:
         with zipfile.ZipFile(io.BytesIO(answer.body)) as made:
             assert made.testzip() is None
             contents = {name: made.read(name) for name in made.namelist()}
-        first = {f"a~{ids[0][-6:]}.txt": b"1", "A.txt": b"22"}
-        assert contents == {**first, "dir_x": BIG, "€": b""}
+        either = [{f"a~{ids[0][-6:]}.txt": b"1", "A.txt": b"22"}, {"a.txt": b"1", f"A~{ids[1][-6:]}.txt": b"22"}]
+        assert contents in [{**names, "dir_x": BIG, "€": b""} for names in either]
 
     await web.session(work)
 

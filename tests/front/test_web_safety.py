@@ -7,8 +7,10 @@ import socket
 import time
 
 import pytest
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from tagfs.front.web.guard import foreign_origin, host_name, is_own_host
 from tagfs.front.web.limits import Limits
@@ -223,6 +225,14 @@ class Peer(StringTransport):
         self.loseConnection()
 
 
+class FullPeer(Peer):
+    """One that takes nothing: whatever is written is too much."""
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self.producer.pauseProducing()  # type: ignore[union-attr]
+
+
 def connect(factory: WebFactory, transport: StringTransport) -> object:
     channel = factory.buildProtocol(None)
     channel.makeConnection(transport)
@@ -262,11 +272,24 @@ async def test_stalled_body_is_given_up(web: WebWorld) -> None:
     assert not peer.aborted
     clock.pump([1] * 20)
     assert peer.aborted
-    from twisted.internet.error import ConnectionDone
-    from twisted.python.failure import Failure
-
     channel.connectionLost(Failure(ConnectionDone()))  # type: ignore[attr-defined]
     assert await web.found() == []
+
+
+async def test_download_that_is_not_taken_is_given_up(web: WebWorld) -> None:
+    """A client that takes nothing for answer_stall_s is cut off; until then it is waited for."""
+    identifier = await web.add("a", data=b"x" * 1_000_000)
+    clock = Clock()
+    factory = WebFactory(web.node, clock, limits=Limits(answer_stall_s=300))
+    peer = FullPeer()
+    channel = connect(factory, peer)
+    channel.dataReceived(f"GET {API}/entries/{identifier}/content HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())  # type: ignore[attr-defined]
+    assert len(peer.value()) < 1_000_000
+    clock.pump([1] * 290)
+    assert not peer.aborted
+    clock.pump([1] * 20)
+    assert peer.aborted
+    channel.connectionLost(Failure(ConnectionDone()))  # type: ignore[attr-defined]
 
 
 async def test_too_many_connections_are_refused(web: WebWorld) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import BinaryIO
 
 from twisted.internet.defer import Deferred
 
@@ -113,3 +114,18 @@ class Body:
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.callback(None)
+
+
+class SpooledBody(Body):
+    """A body that Twisted has already stored away, in memory or in a temporary file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(None)
+        self.complete = True
+        self._file = file
+
+    async def read(self) -> bytes:
+        """The next piece; empty at the end. Raises :class:`Cut`."""
+        if self._lost or self._file.closed:
+            raise Cut
+        return self._file.read(HIGH_WATER)

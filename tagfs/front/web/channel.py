@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -172,14 +173,19 @@ class Channel(http.HTTPChannel):
             self.close_soon(linger=False)
         elif self.phase is Phase.HEAD and spent_s > limits.head_s:
             self.refuse(408, f"the headers of a request must come within {limits.head_s:.0f} seconds")
-        elif spent_s > (limits.linger_s if self.phase is Phase.CLOSING else limits.stall_s) and self._client_stalls():
+        elif spent_s > self._patience_s():
             self.transport.abortConnection()
 
-    def _client_stalls(self) -> bool:
-        """Whether it is the client that is waited for."""
-        if self.phase is Phase.BODY:
-            return not self.requests[-1].held_back
-        return self.phase is Phase.CLOSING or (self.phase is Phase.ANSWER and self._blocked)
+    def _patience_s(self) -> float:
+        """How long the client may do nothing now. For ever, where it is not the client that is waited for."""
+        limits = self.factory.door.limits
+        if self.phase is Phase.CLOSING:
+            return limits.linger_s
+        if self.phase is Phase.BODY and not self.requests[-1].held_back:
+            return limits.stall_s
+        if self.phase is Phase.ANSWER and self._blocked:
+            return limits.answer_stall_s
+        return math.inf
 
     def _turn(self, phase: Phase) -> None:
         self.phase = phase

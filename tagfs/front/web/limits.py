@@ -30,7 +30,10 @@ class Limits:
     head_s: float = 20.0
     """Time for a request's headers from their first byte, however busily they trickle in (408)."""
     stall_s: float = 60.0
-    """A body of which nothing comes, or an answer of which nothing is taken, ends the connection."""
+    """A body of which nothing comes ends the connection."""
+    answer_stall_s: float = 300.0
+    """An answer of which the client has not taken what was last written ends the connection: at most 512 KiB of it, so that
+    a slow line, of 2 KiB a second or more, is never taken for a dead one."""
     linger_s: float = 10.0
     """Time for a client to notice that it is being closed."""
     sweep_s: float = 2.0

@@ -20,7 +20,7 @@ from twisted.web import http
 
 from tagfs.errors import BadRequest, TagfsError
 from tagfs.front.web import guard
-from tagfs.front.web.body import Body, Cut
+from tagfs.front.web.body import Body, Cut, SpooledBody
 from tagfs.front.web.exchange import Exchange
 from tagfs.front.web.outflow import Outflow
 from tagfs.front.web.parameters import Parameters
@@ -29,8 +29,6 @@ from tagfs.front.web.routes import Route
 
 if TYPE_CHECKING:
     from tagfs.front.web.channel import Channel
-
-_PIECE = 1 << 16
 
 
 class _Spent:
@@ -55,7 +53,6 @@ class WebRequest(http.Request):
 
     channel: Channel
     log = Logger()
-    _body = Body(0)
     _outflow: Outflow | None = None
     _reply: Reply | None = None
     _begun = False
@@ -66,6 +63,7 @@ class WebRequest(http.Request):
 
     def __init__(self, channel: Any, *args: object, **kwargs: object) -> None:
         super().__init__(channel, parsePOSTFormSubmission=False)
+        self._body = Body(0)
 
     # What the channel calls
 
@@ -75,7 +73,8 @@ class WebRequest(http.Request):
         command, target = getattr(self.channel, "_command", None), getattr(self.channel, "_path", None)
         version = getattr(self.channel, "_version", None)
         if length == 0 or command is None or target is None or version is None:
-            super().gotLength(length)  # type: ignore[no-untyped-call] # nothing to stream, or a Twisted that keeps these names elsewhere: it spools
+            # Nothing to stream, or a Twisted that keeps these private names elsewhere: it spools the body.
+            super().gotLength(length)  # type: ignore[no-untyped-call]
             return
         transport: Any = self.channel.transport
         expected = self.requestHeaders.getRawHeaders(b"expect")
@@ -91,11 +90,8 @@ class WebRequest(http.Request):
         """Twisted: the request is whole."""
         self.channel.answering()
         if not self._begun:
-            if self.content is not None and not isinstance(self.content, _Spent):
-                self._body = Body(None)
-                while data := self.content.read(_PIECE):
-                    self._body.feed(data)
-            self._body.end()
+            if self.content is not None:
+                self._body = SpooledBody(self.content)
             self._begin(None)
             return
         self._body.end()
