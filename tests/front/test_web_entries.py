@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 from tests.front.web_world import API, Client, WebWorld, web
 
 __all__ = ["web"]
@@ -206,7 +210,6 @@ async def test_other_methods_are_405_with_allow(web: WebWorld) -> None:
 async def test_long_answers_are_packed_for_who_takes_it(web: WebWorld) -> None:
     """gzip where accepted, and only there."""
     import gzip
-    import json
 
     for number in range(20):
         await web.add(f"f{number}", "some tag")
@@ -237,3 +240,17 @@ async def test_tells_of_node_health_and_figures(web: WebWorld) -> None:
         assert client.ask("POST", f"{API}/entries?name=b", b"x").status == 503
 
     await web.session(work)
+
+
+async def test_dashboard_asks_for_figures_that_are_there(web: WebWorld) -> None:
+    """Every figure that the Grafana dashboard shows is one that /metrics gives."""
+    dashboard = (Path(__file__).parents[2] / "docs/guides/grafana-dashboard.json").read_text()
+    asked = {name for panel in json.loads(dashboard)["panels"] for target in panel["targets"]
+             for name in re.findall(r"tagfs_\w+", target["expr"])}  # fmt: skip
+    assert len(asked) >= 8
+
+    def work(client: Client) -> set[str]:
+        client.get("/healthz")
+        return set(re.findall(r"^tagfs_\w+", client.get("/metrics").body.decode(), re.MULTILINE))
+
+    assert asked <= await web.session(work)
