@@ -36,9 +36,9 @@ def remove_snapshots(directory: str, kept: str) -> None:
                 os.unlink(os.path.join(directory, name))
 
 
-def pack_position(token: str, step: int, tree: bytes) -> bytes:
-    """What a snapshot says beside the index; ``tree`` is packed."""
-    return msgpack.packb((token, step, tree))  # type: ignore[no-any-return]
+def pack_position(token: str, step: int, next_row: int, tree: bytes) -> bytes:
+    """What a snapshot says beside the index: the last step in it, the first row not in it, and the packed tree."""
+    return msgpack.packb((token, step, next_row, tree))  # type: ignore[no-any-return]
 
 
 def open_index(connection: sqlite3.Connection, directory: str, node: str, token: str) -> tuple[Index, Tree, bool]:
@@ -49,28 +49,33 @@ def open_index(connection: sqlite3.Connection, directory: str, node: str, token:
     loaded = Index.load(snapshot_path(directory, token), node) if token else None
     if loaded is not None:
         index, position = loaded
-        known, step, packed = msgpack.unpackb(position)
+        known, step, next_row, packed = msgpack.unpackb(position)
         if known == token:
             tree = Tree(packed)
-            return index, tree, not _replay(connection, step, index, tree)
+            return index, tree, not _replay(connection, step, next_row, index, tree)
     return *rebuild(connection, node), False
 
 
-def _replay(connection: sqlite3.Connection, step: int, index: Index, tree: Tree) -> bool:
-    """Takes in what was committed after that step; whether there was anything."""
+def _replay(connection: sqlite3.Connection, step: int, next_row: int, index: Index, tree: Tree) -> bool:
+    """Takes in what was committed after that step; whether there was anything. Rows from ``next_row`` on are new."""
     touched: set[int] = set()
     for rows, leaves in connection.execute("SELECT rows, leaves FROM journal WHERE step > ? ORDER BY step", (step,)):
         touched.update(int.from_bytes(rows[start : start + _ROW], "big") for start in range(0, len(rows), _ROW))
         tree.change(leaves)
-    ascending = sorted(touched)
-    for start in range(0, len(ascending), _MANY):
-        part = ascending[start : start + _MANY]
+    known = sorted(row for row in touched if row < next_row)
+    for start in range(0, len(known), _MANY):
+        part = known[start : start + _MANY]
         entries = fetch_entries(connection, part)
         for row in part:
             if row in entries:
                 index.put(row, entries[row])
             else:
                 index.remove(row)
+    new = sorted(row for row in touched if row >= next_row)
+    for start in range(0, len(new), _MANY):
+        entries = fetch_entries(connection, new[start : start + _MANY])
+        rows = sorted(entries)
+        index.put_many(rows, [entries[row] for row in rows])
     return bool(touched)
 
 
@@ -80,8 +85,7 @@ def rebuild(connection: sqlite3.Connection, node: str) -> tuple[Index, Tree]:
     tree = Tree()
     cursor = connection.execute("SELECT row, place, name IS NOT NULL, record FROM records ORDER BY row")
     while part := cursor.fetchmany(_MANY):
-        for _, place, _, data in part:
-            tree.put(place, data)
+        tree.put_many([place for _, place, _, _ in part], [data for _, _, _, data in part])
         whole = [(row, entry_of(data)) for row, _, is_entry, data in part if is_entry]
         index.put_many([row for row, _ in whole], [entry for _, entry in whole])
     return index, tree

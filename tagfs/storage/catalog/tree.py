@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 from tagfs.model.record import Ref
@@ -30,9 +32,10 @@ class Tree:
         changes = np.frombuffer(packed, dtype=_CHANGE)
         self._leaves[changes["place"]] ^= changes["put"]
 
-    def put(self, at: int, data: bytes) -> None:
-        """Puts a record (its canonical bytes) into the leaf at a place, or takes it out."""
-        self._leaves[at] ^= np.frombuffer(record_hash(data), dtype=np.uint64)
+    def put_many(self, places: Sequence[int], records: Iterable[bytes]) -> None:
+        """Puts records (their canonical bytes) into the leaves at these places."""
+        hashes = np.frombuffer(b"".join(map(record_hash, records)), dtype=np.uint64).reshape(-1, HASH // 8)
+        np.bitwise_xor.at(self._leaves, np.asarray(places, dtype=np.intp), hashes)
 
 
 class LeafChanges:

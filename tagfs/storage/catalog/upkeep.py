@@ -39,11 +39,13 @@ class Upkeep:
         books = self._books
         with books.database.writing, books.live.lock:
             saving = books.live.index.begin_save()
-            step = books.state.step
+            step, next_row = books.state.step, books.state.next_row
             leaves = books.tree.pack()
         token = secrets.token_hex(8)
         try:
-            saving.write(snapshot_path(self._directory, token), pack_position(token, step, leaves), books.live.lock)
+            saving.write(
+                snapshot_path(self._directory, token), pack_position(token, step, next_row, leaves), books.live.lock
+            )
         except OSError as error:
             if error.errno in _NO_SPACE:
                 raise StorageFull(
