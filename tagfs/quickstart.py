@@ -87,8 +87,8 @@ def announce(data: Path, taken: Mapping[str, int], bin_directory: Path, terminal
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the node until it is stopped. ``arguments`` are options of ``twistd tagfs``."""
-    sys.argv = ["run"]  # what --help calls this
     options = Options()
+    options.synopsis = "Usage: ./run [options]"
     options.parseOptions(list(arguments))
     settings = options.settings
     taken = taken_doors(settings)
