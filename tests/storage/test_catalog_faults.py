@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import resource
@@ -14,6 +15,7 @@ from tagfs.errors import Corrupt, ReadOnly, StartError, StorageFull, Unavailable
 from tagfs.model.query import EVERYTHING, Tag
 from tagfs.storage.catalog import schema
 from tagfs.storage.catalog.start import open_directory
+from tagfs.storage.index.saving import Saving
 from tests.contracts.writing import Writer, ref
 
 
@@ -146,6 +148,33 @@ def test_a_write_that_really_fails(directory):
     assert (count, reasons, read) == (done + 1, 1, True)
     catalog = open_directory(directory, "n1")
     assert catalog.count(Tag("x")) == done + 1
+    catalog.close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_snapshot_that_cannot_be_written(directory, monkeypatch, number):
+    """Without space for a snapshot all goes on; one that fails makes the catalog read-only. Both start well again."""
+    catalog = open_directory(directory, "n1")
+    writer = Writer()
+    catalog.merge([writer.entry("a", ["x"])])
+
+    def fails(*_):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Saving, "write", fails)
+        with pytest.raises(StorageFull if number == errno.ENOSPC else ReadOnly):
+            catalog.checkpoint()
+    if number == errno.ENOSPC:
+        catalog.merge([writer.entry("b", ["x"])])
+        catalog.checkpoint()
+    else:
+        with pytest.raises(ReadOnly, match="snapshot"):
+            catalog.merge([writer.entry("b", ["x"])])
+    count = catalog.count(Tag("x"))
+    catalog.close()
+    catalog = open_directory(directory, "n1")
+    assert catalog.count(Tag("x")) == count
     catalog.close()
 
 

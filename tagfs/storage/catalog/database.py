@@ -42,13 +42,17 @@ class Database:
         """Whether writes are taken: neither broken nor closed."""
         return not (self.broken or self._closed)
 
+    def require_writable(self) -> None:
+        """Raises ReadOnly once something could not be written."""
+        if self.broken:
+            raise ReadOnly(self.broken)
+
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """A connection in a transaction of its own: all that is done in it is durable when the block ends, or, where it
         raises, none of it happened."""
         with self.writing:
-            if self.broken:
-                raise ReadOnly(self.broken)
+            self.require_writable()
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer

@@ -31,6 +31,7 @@ class Upkeep:
     def checkpoint(self) -> None:
         """Saves the index and the leaves, forgets what of the journal is in them, and empties SQLite's log."""
         with self._one:
+            self._books.database.require_writable()
             if self._saved != self._books.state.step:
                 self._save()
             self._empty_log()
