@@ -94,6 +94,14 @@ class Unavailable(TagfsError):
     wire = "unavailable"
 
 
+class Throttled(Unavailable):
+    """Too many attempts to log in; the text says when to try again."""
+
+    ftp = 530
+    http = 429
+    wire = "throttled"
+
+
 class Corrupt(TagfsError):
     """Stored bytes do not match their digest, or a stored structure cannot be read."""
 

@@ -28,18 +28,22 @@ from tagfs.front.ftp.tls import TlsContext
 from tagfs.front.web.site import WebFactory
 from tagfs.model.principal import OWNER, Principal, Role
 from tagfs.node import standard_logging
+from tagfs.node.accounts import Accounts
 from tagfs.node.core import Core
 from tagfs.node.datadir import DataDirectory
 from tagfs.node.housekeeping import Housekeeping
 from tagfs.node.identity import Identity
 from tagfs.node.node import Node
 from tagfs.node.offload import Threads
+from tagfs.node.roster import Roster
 from tagfs.node.strangers import StrangerFactory, with_tls
 from tagfs.settings import Settings, load
 from tagfs.storage.stores import open_blobs, open_catalog
 
 READERS = 4
 TRANSFERS = 4
+LOGINS = 2
+"""Passwords that are proved at a time: each takes 32 MiB and a processor for a tenth of a second."""
 OPEN_FILES = 65_536
 """Files, sockets included, that a node wants to have open at a time."""
 
@@ -156,13 +160,15 @@ class NodeService(Service):
         node_id = directory.identity.id
         catalog = open_catalog(settings.catalog_url, node_id)
         self._closers.append(catalog.close)
+        self._make_first_admin(Roster(catalog, node_id))
         blobs = open_blobs(settings.blobs_url)
         self._closers.append(blobs.close)
         directory.settle()
         pools = {name: self._threads(size, name) for name, size in _POOLS.items()}
         core = Core(node_id, catalog, blobs, now_ms=lambda: time.time_ns() // 1_000_000, **pools)
         self._closers.append(core.committer.close)
-        node = Node(core, settings.name, settings.zone, str(settings.advertise or ""), self._anonymous())
+        accounts = Accounts(core, self._threads(LOGINS, "logins"), self.reactor, self._anonymous())
+        node = Node(core, settings.name, settings.zone, str(settings.advertise or ""), accounts)
         housekeeping = Housekeeping(core, self.reactor, settings.trash_days)
         self._closers.append(housekeeping.stop)
         self._open_doors(node, directory.identity)
@@ -197,8 +203,22 @@ class NodeService(Service):
                     "--data"
                 )
 
+    def _make_first_admin(self, roster: Roster) -> None:
+        """Makes the user ``admin``, where an operator left a password for it and there never was a user."""
+        file = self.settings.admin_password_file
+        if file is None or roster.exist:
+            return
+        try:
+            password = file.read_bytes()[:4096].decode("utf-8", "surrogateescape").split("\n")[0].rstrip("\r")
+        except OSError as error:
+            raise StartError(f"the password of the first admin cannot be read from {file}: {error.strerror}") from error
+        if not password:
+            raise StartError(f"{file} has no password in its first line")
+        roster.add("admin", Role.ADMIN, password)
+        self.log.info("made the user admin, with the password in {file}", file=str(file))
+
     def _anonymous(self) -> Principal:
-        """Who a session is that did not log in."""
+        """Who a session is that did not log in, as long as there are no users."""
         role = {"none": None, "read": Role.READ, "write": Role.WRITE}[self.settings.anonymous]
         return OWNER if role is None else Principal("anonymous", role)
 
@@ -220,10 +240,10 @@ class NodeService(Service):
             )
             self._closers.append(files.close)
             factory = TagFtpFactory(node, self.reactor, limits=limits, files=files, tls=self._ftp_tls(identity))
-            self._listen("ftp", settings.ftp, factory, factory.close)
+            self._listen("ftp", settings.ftp, factory, factory.close, self._is_guarded(node))
         if settings.web is not None:
             web = WebFactory(node, self.reactor, names=self._web_names())
-            self._listen("web", settings.web, web, web.close)
+            self._listen("web", settings.web, web, web.close, self._is_guarded(node))
         if settings.node is not None:
             strangers = StrangerFactory(node.id, node.name, self.reactor)
             door = with_tls(identity, strangers) if settings.node_tls else strangers
@@ -246,10 +266,20 @@ class NodeService(Service):
         advertised = self.settings.advertise
         return [*self.settings.web_names, *([advertised.host] if advertised else [])]
 
+    def _is_guarded(self, node: Node) -> bool:
+        """Whether files may be served to other machines: there are users, or the operator wants everybody."""
+        return node.has_users or self.settings.anonymous != "none"
+
     def _listen(
-        self, name: str, endpoint: str, factory: IProtocolFactory, close: Callable[[], Coroutine[Any, Any, None]]
+        self,
+        name: str,
+        endpoint: str,
+        factory: IProtocolFactory,
+        close: Callable[[], Coroutine[Any, Any, None]],
+        guarded: bool = True,
     ) -> None:
-        """Listens at once: endpoints of sockets answer before they return, and no session begins before the reactor runs."""
+        """Listens at once: endpoints of sockets answer before they return, and no session begins before the reactor runs.
+        A door to files that is not ``guarded`` must be one that only this machine can reach."""
         outcome: list[Any] = []
         try:
             serverFromString(self.reactor, endpoint).listen(factory).addBoth(outcome.append)
@@ -264,10 +294,11 @@ class NodeService(Service):
         door = _Door(name, port, close, _address(port))
         self._doors.append(door)
         self._closers.append(lambda: _close_door(door))
-        if name in _FILE_DOORS and self.settings.anonymous == "none" and not _is_local(port):
+        if not guarded and not _is_local(port):
             raise StartError(
-                f"--{name} {endpoint} can be reached from other machines, and there are no users yet: listen on "
-                "127.0.0.1, or say --anonymous=read or --anonymous=write to serve everybody"
+                f"--{name} {endpoint} can be reached from other machines, and there are no users yet: make an admin (tagfs "
+                "user add, or TAGFS_ADMIN_PASSWORD_FILE), listen on 127.0.0.1, or say --anonymous=read or --anonymous=write "
+                "to serve everybody"
             )
 
     def _facts(self, node: Node) -> dict[str, object]:
@@ -305,8 +336,6 @@ def _allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-_FILE_DOORS = frozenset({"ftp", "web"})
-"""Doors behind which there are files; at the others a stranger learns nothing."""
 _POOLS = {"writer": 1, "readers": READERS, "transfers": TRANSFERS}
 
 

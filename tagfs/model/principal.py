@@ -20,12 +20,14 @@ class Role(IntEnum):
 class Principal(NamedTuple):
     """A user with a role and perhaps a confining tag-query, a node, or the local owner.
 
-    ``confine`` is the text of a tag-query that limits what is seen; empty means everything.
+    ``confine`` is the text of a tag-query that limits what is seen; empty means everything. ``login`` tells with which
+    password a user logged in (not what it was): it ends with that password. Empty for those who did not log in.
     """
 
     name: str
     role: Role
     confine: str = ""
+    login: str = ""
 
     def require(self, role: Role, what: str) -> None:
         """Raises :class:`~tagfs.errors.Forbidden` unless this principal has at least ``role``.

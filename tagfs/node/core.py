@@ -15,6 +15,8 @@ from tagfs.model import entry as entries
 from tagfs.model.names import fold
 from tagfs.model.record import Record, Ref
 from tagfs.model.stamp import ZERO, HybridClock, Stamp
+from tagfs.model.users import KIND as USER
+from tagfs.model.users import Users
 from tagfs.model.vocabulary import KIND as TAG
 from tagfs.model.vocabulary import Vocabulary, definition
 from tagfs.node.interfaces import Copies
@@ -56,6 +58,7 @@ class Core:
         self.now_ms = now_ms
         self.committer = GroupCommit(writer, catalog, blobs)
         self.vocabulary = Vocabulary()
+        self.users = Users()
         self.read_only = ""
         self.changes = 0
         """Writes that became durable here since the start: whoever wants to know whether anything is new compares it."""
@@ -63,7 +66,8 @@ class Core:
         self._clock_lock = threading.Lock()
         self._defining: set[str] = set()
         self._random = b""
-        self._load_vocabulary()
+        self._load(TAG, self.vocabulary.learn)
+        self._load(USER, self.users.learn)
 
     def new_entry_id(self) -> str:
         """A fresh entry id; reactor thread only."""
@@ -117,6 +121,8 @@ class Core:
             if state.kind == TAG:
                 self.vocabulary.learn(state)
                 self._defining.discard(state.key)
+            elif state.kind == USER:
+                self.users.learn(state)
         return done
 
     def _notice(self, failure: Failure) -> Failure:
@@ -125,9 +131,9 @@ class Core:
             self.log.critical("this node writes nothing more until it is restarted: {why}", why=self.read_only)
         return failure
 
-    def _load_vocabulary(self) -> None:
+    def _load(self, kind: str, learn: Callable[[Record], None]) -> None:
         after = ""
-        while page := self.catalog.records(TAG, after, MAX_PAGE):
+        while page := self.catalog.records(kind, after, MAX_PAGE):
             for record in page:
-                self.vocabulary.learn(record)
+                learn(record)
             after = page[-1].key

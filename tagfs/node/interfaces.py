@@ -16,7 +16,7 @@ from zope.interface import Attribute, Interface
 
 from tagfs.model.entry import Entry
 from tagfs.model.order import NEWEST, Cursor, Scope, Sort
-from tagfs.model.principal import Principal
+from tagfs.model.principal import Principal, Role
 from tagfs.model.query import Query
 
 
@@ -153,8 +153,33 @@ class INode(Interface):
         """Not a coroutine. Who a session is before it logs in: the owner, where there are no users and the listener is
         on loopback; nobody, or what ``--anonymous`` says, otherwise."""
 
-    async def login(name: str, password: str) -> Principal:
-        """The principal of a user. Raises Forbidden. Without users any name and password give :meth:`anonymous`."""
+    has_users = Attribute("bool: whether there are users, so that a login means something.")
+
+    async def login(name: str, password: str, address: str) -> Principal:
+        """The principal of a user; ``address`` is the client's, without port. Without users any name and password give
+        :meth:`anonymous`, and so do ``anonymous`` and ``ftp`` where ``--anonymous`` grants something. Raises Forbidden, or
+        Throttled where too much was guessed."""
+
+    def current(principal: Principal) -> Principal:
+        """Not a coroutine. Who that is now, for sessions that last: with the role of today; nobody, once the user was
+        removed or the password changed; :meth:`anonymous` for who did not log in."""
+
+    async def users(principal: Principal) -> Sequence[tuple[str, Role]]:
+        """All users, by name; for admins."""
+
+    async def add_user(principal: Principal, name: str, role: Role, password: str) -> None:
+        """Makes a user; for admins. Raises BadRequest (see :func:`tagfs.model.users.check_user`), or Conflict where there is
+        one of that name, or where the first user would not be an admin. From the first one on, everybody needs a login."""
+
+    async def remove_user(principal: Principal, name: str) -> None:
+        """Removes a user; for admins. What the user stored stays. Raises NotFound, or Conflict for the last admin."""
+
+    async def set_role(principal: Principal, name: str, role: Role) -> None:
+        """Gives a user another role, at once in open sessions, too; for admins. Raises as :meth:`remove_user`."""
+
+    async def set_password(principal: Principal, name: str, password: str) -> Principal:
+        """Gives a user another password; for admins, and for the user. Sessions under the old one end; the answer is the
+        user's principal under the new one. Raises NotFound, BadRequest."""
 
     async def receive(principal: Principal, size: int | None = None) -> IReceiving:
         """An :class:`IReceiving`. With ``size`` known, refuses at once what cannot fit (StorageFull, TooLarge)."""

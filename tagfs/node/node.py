@@ -23,6 +23,7 @@ from tagfs.model.record import Record, Ref
 from tagfs.model.stamp import Stamp
 from tagfs.model.vocabulary import declaration
 from tagfs.node import changes, reads
+from tagfs.node.accounts import Accounts
 from tagfs.node.core import THIS_NODE_ONLY, Core
 from tagfs.node.interfaces import Changed, EntryInfo, Found, INode, NodeStatus, TagCounts
 from tagfs.node.receiving import Receiving, check_tags, slot_name
@@ -35,15 +36,15 @@ _KEEP_FREE = 16 << 20
 
 @implementer(INode)
 class Node:
-    """INode. ``anonymous`` is who a session is before it logs in; ``address`` is where other nodes reach this one."""
+    """INode. ``address`` is where other nodes reach this one."""
 
     log = Logger()
 
-    def __init__(self, core: Core, name: str, zone: str, address: str, anonymous: Principal) -> None:
+    def __init__(self, core: Core, name: str, zone: str, address: str, accounts: Accounts) -> None:
         self._core = core
         self._zone = zone
         self._address = address
-        self._anonymous = anonymous
+        self._accounts = accounts
         self._in_flight: dict[str, Deferred[None]] = {}
         self.id = core.node_id
         self.name = name
@@ -52,11 +53,35 @@ class Node:
     def read_only(self) -> str:
         return self._core.read_only
 
-    def anonymous(self) -> Principal:
-        return self._anonymous
+    # Users
 
-    async def login(self, name: str, password: str) -> Principal:
-        return self._anonymous
+    @property
+    def has_users(self) -> bool:
+        return self._accounts.exist
+
+    def anonymous(self) -> Principal:
+        return self._accounts.anonymous()
+
+    async def login(self, name: str, password: str, address: str) -> Principal:
+        return await self._accounts.login(name, password, address)
+
+    def current(self, principal: Principal) -> Principal:
+        return self._accounts.current(principal)
+
+    async def users(self, principal: Principal) -> Sequence[tuple[str, Role]]:
+        return self._accounts.list(principal)
+
+    async def add_user(self, principal: Principal, name: str, role: Role, password: str) -> None:
+        await self._accounts.add(principal, name, role, password)
+
+    async def remove_user(self, principal: Principal, name: str) -> None:
+        await self._accounts.remove(principal, name)
+
+    async def set_role(self, principal: Principal, name: str, role: Role) -> None:
+        await self._accounts.set_role(principal, name, role)
+
+    async def set_password(self, principal: Principal, name: str, password: str) -> Principal:
+        return await self._accounts.set_password(principal, name, password)
 
     # Contents
 

@@ -14,10 +14,12 @@ from typing import Final, NamedTuple, TypeVar
 from tagfs.errors import BadRequest, QueryError
 from tagfs.model.names import check_home, check_name, check_tag
 from tagfs.model.order import NEWEST, Cursor, Scope, Sort
+from tagfs.model.principal import Role
 from tagfs.model.query import EVERYTHING, Query, parse
 from tagfs.model.query.meaning import ranges_over
 from tagfs.model.query.quantities import read_period
 from tagfs.model.query.words import located_arguments, part_at_bar
+from tagfs.model.users import read_role
 from tagfs.wire.cursor import decode_cursor, read_sort
 
 MAX_NUMBER: Final = (1 << 63) - 1
@@ -214,6 +216,20 @@ def read_save(argument: str) -> tuple[str, str]:
     except QueryError as error:
         raise QueryError(error.message, error.column + column - 1, error.expected) from None
     return name, rest.strip()
+
+
+def read_user(argument: str) -> str:
+    """``name`` of a user."""
+    return _only(argument, "a user's name")
+
+
+def read_user_role(argument: str) -> tuple[str, Role]:
+    """``name role``."""
+    located = located_arguments(argument)
+    if len(located) != 2:
+        at = located[2][1] if located[2:] else len(argument.rstrip()) + 1
+        raise QueryError("too many words" if located[2:] else "something is missing", at, "a user's name and a role")
+    return located[0][0], read_role(located[1][0])
 
 
 def read_seconds(argument: str, default: float) -> float:

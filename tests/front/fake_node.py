@@ -163,7 +163,8 @@ class Listing:
 
 @implementer(INode)
 class FakeNode:
-    """``gate``, ``write_wait`` and ``listing_gate`` make ADD, its writes, and FIND wait; ``users`` are passwords by name."""
+    """``gate``, ``write_wait`` and ``listing_gate`` make ADD, its writes, and FIND wait; ``passwords`` are those of
+    users, with their roles."""
 
     def __init__(self) -> None:
         self.id = "node1"
@@ -175,7 +176,7 @@ class FakeNode:
         self.spelling: dict[str, str] = {}
         self.declarations: set[str] = set()
         self.searches: dict[str, str] = {}
-        self.users: dict[str, tuple[str, Role]] = {}
+        self.passwords: dict[str, tuple[str, Role]] = {}
         self.aborted = 0
         self.listings_closed = 0
         self.in_step = True
@@ -224,14 +225,50 @@ class FakeNode:
     # INode
 
     def anonymous(self) -> Principal:
-        return NOBODY if self.users else OWNER
+        return NOBODY if self.passwords else OWNER
 
-    async def login(self, name: str, password: str) -> Principal:
-        if not self.users:
+    @property
+    def has_users(self) -> bool:
+        return bool(self.passwords)
+
+    async def login(self, name: str, password: str, address: str) -> Principal:
+        if not self.passwords:
             return OWNER
-        if self.users.get(name, ("", 0))[0] != password:
+        if self.passwords.get(name, ("", 0))[0] != password:
             raise Forbidden("wrong name or password")
-        return Principal(name, self.users[name][1])
+        return Principal(name, self.passwords[name][1], login=password)
+
+    def current(self, principal: Principal) -> Principal:
+        password, role = self.passwords.get(principal.name, ("", Role.NONE))
+        if not principal.login:
+            return self.anonymous()
+        return principal._replace(role=role) if password == principal.login else NOBODY
+
+    async def users(self, principal: Principal) -> Sequence[tuple[str, Role]]:
+        principal.require(Role.ADMIN, "listing users")
+        return sorted((name, role) for name, (_, role) in self.passwords.items())
+
+    async def add_user(self, principal: Principal, name: str, role: Role, password: str) -> None:
+        principal.require(Role.ADMIN, "adding a user")
+        if name in self.passwords:
+            raise Conflict(f"there is a user {name} already")
+        self.passwords[name] = password, role
+
+    async def remove_user(self, principal: Principal, name: str) -> None:
+        principal.require(Role.ADMIN, "removing a user")
+        if self.passwords.pop(name, None) is None:
+            raise NotFound(f"there is no user {name!r}")
+
+    async def set_role(self, principal: Principal, name: str, role: Role) -> None:
+        principal.require(Role.ADMIN, "changing a role")
+        self.passwords[name] = self.passwords[name][0], role
+
+    async def set_password(self, principal: Principal, name: str, password: str) -> Principal:
+        if name != principal.name:
+            principal.require(Role.ADMIN, "changing another user's password")
+        role = self.passwords[name][1]
+        self.passwords[name] = password, role
+        return Principal(name, role, login=password)
 
     async def receive(self, principal: Principal, size: int | None = None) -> Receiving:
         principal.require(Role.WRITE, "storing a file")

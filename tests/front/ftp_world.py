@@ -27,6 +27,7 @@ from tagfs.model.entry import Entry
 from tagfs.model.principal import OWNER
 from tagfs.model.query import EVERYTHING, parse
 from tagfs.node import identity
+from tagfs.node.accounts import Accounts
 from tagfs.node.core import Core
 from tagfs.node.node import Node
 from tagfs.node.offload import Inline
@@ -139,7 +140,7 @@ async def serving(
         transfers=inline,
         now_ms=lambda: time.time_ns() // 1_000_000,
     )
-    node = Node(core, "test", "", "", OWNER)
+    node = Node(core, "test", "", "", Accounts(core, inline, reactor, OWNER))
     files = FileDoor(reactor, size=8, **options)
     factory = TagFtpFactory(node, reactor, files=files, tls=tls)
     endpoint: Any = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from itertools import count
 
+from twisted.internet.task import Clock
+
 from tagfs.model.principal import OWNER, Principal
+from tagfs.node.accounts import Accounts
 from tagfs.node.core import Core
 from tagfs.node.node import Node
 from tagfs.node.offload import Inline
@@ -25,4 +28,4 @@ def real_node(anonymous: Principal = OWNER) -> Node:
         transfers=inline,
         now_ms=lambda: next(clock),
     )
-    return Node(core, "test", "", "", anonymous)
+    return Node(core, "test", "", "", Accounts(core, inline, Clock(), anonymous))

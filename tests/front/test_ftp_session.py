@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tagfs.errors import BadRequest, Forbidden
+from tagfs.errors import BadRequest
 from tagfs.front.ftp.file_verbs import VERBS
 from tagfs.front.ftp.file_verbs_names import quoted, read_moment
-from tagfs.model.principal import NOBODY, Principal, Role
+from tagfs.model.principal import OWNER, Role
 from tests.front.ftp_world import Client, FtpWorld, ftp
 
 __all__ = ["ftp"]
@@ -39,17 +39,11 @@ async def test_any_user_and_password_do_where_there_are_no_users(ftp: FtpWorld) 
 
 
 async def test_with_users_nothing_but_talk_goes_before_the_login(
-    ftp: FtpWorld, monkeypatch: pytest.MonkeyPatch
+    ftp: FtpWorld,
 ) -> None:
     """What clients say before they log in is answered; what touches files is 530; a wrong password is 530, too."""
-
-    async def login(name: str, password: str) -> Principal:
-        if password != "right":
-            raise Forbidden("the name and the password do not go together")
-        return Principal(name, Role.READ)
-
-    monkeypatch.setattr(ftp.node, "anonymous", lambda: NOBODY)
-    monkeypatch.setattr(ftp.node, "login", login)
+    await ftp.node.add_user(OWNER, "root", Role.ADMIN, "secret")
+    await ftp.node.add_user(OWNER, "me", Role.READ, "right")
     await ftp.add("x", "t")
 
     def bare(sock: socket.socket) -> list[bytes]:

@@ -73,7 +73,10 @@ def test_greets_and_answers(node: FakeNode) -> None:
         (b"INFO a b", "501 "),
         (b"RENAME 00000000000000000000000000", "501 "),
         (b"SYNC soon", "501 "),
-        (b"USERS", "502 "),
+        (b"USERS x", "501 "),
+        (b"USER-REMOVE", "501 "),
+        (b"USER-ROLE a b c", "501 "),
+        (b"USER-ROLE a owner", "501 "),
         (b"HELP frobnicate", "501 "),
     ],
 )
@@ -222,7 +225,7 @@ def test_pipelined_in_any_split(node: FakeNode) -> None:
 
 def test_refused_content_is_dropped(node: FakeNode, session: WireSession) -> None:
     """The bytes of an ADD that is refused are dropped, however it is wrong, so that none of them runs."""
-    node.users["u"] = ("p", Role.READ)
+    node.passwords["u"] = ("p", Role.READ)
     for line in (
         b"ADD 6 ok",  # not logged in
         b"\tADD\t6\tok\t-tag",
@@ -241,7 +244,7 @@ def test_refused_content_is_dropped(node: FakeNode, session: WireSession) -> Non
         assert len(codes) == 2, (line, codes)
         assert codes[0][0] == "5"
         assert codes[1] == "200 "
-        node.users.clear()
+        node.passwords.clear()
     node.read_only = "the disk is sick"
     session.send(b"ADD 6 a\r\nNOPE\r\nNOOP\r\n")
     assert session.codes() == ["451 ", "200 "]
@@ -671,22 +674,23 @@ def test_clear_text_behind_tls_is_thrown_away(node: FakeNode) -> None:
 def test_login_is_needed_where_there_are_users(node: FakeNode, session: WireSession) -> None:
     """Users who appear count for open sessions at once; greeting commands go on."""
     assert session.ask("COUNT") == ["213 0"]
-    node.users["u"] = ("p", Role.READ)
+    node.passwords["u"] = ("p", Role.READ)
     assert [line[:3] for line in session.ask("COUNT")] == ["530"]
     assert [line[:3] for line in session.ask("NOOP")] == ["200"]
     assert [line[:3] for line in session.ask("USER-ADD x read")] == ["331"]
     assert [line[:3] for line in session.ask("secret")] == ["530"]
-    del node.users["u"]
+    del node.passwords["u"]
     assert session.ask("COUNT") == ["213 0"]
 
 
 def test_password_line_never_runs(node: FakeNode, session: WireSession) -> None:
     """The line behind USER-ADD belongs to it whatever it looks like; at the end of the stream it may be missing."""
     session.send(b"USER-ADD a read\r\nHost: DELETE x\r\nUSER-PASSWD a\r\n" + b"x" * 70_000 + b"\r\nNOOP\r\n")
-    assert session.codes() == ["331 ", "502 ", "331 ", "502 ", "200 "]
+    assert session.codes() == ["331 ", "250 ", "331 ", "530 ", "200 "]
+    node.passwords.clear()
     session.send(b"USER-PASSWD a\r\n")
     session.end()
-    assert session.codes() == ["331 ", "502 "]
+    assert session.codes() == ["331 ", "501 "]
     assert session.closed
 
 

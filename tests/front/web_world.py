@@ -19,6 +19,7 @@ from tagfs.front.web.site import WebFactory
 from tagfs.model.entry import Entry
 from tagfs.model.principal import OWNER
 from tagfs.model.query import EVERYTHING, parse
+from tagfs.node.accounts import Accounts
 from tagfs.node.core import Core
 from tagfs.node.node import Node
 from tagfs.node.offload import Inline
@@ -139,7 +140,7 @@ async def web() -> AsyncIterator[WebWorld]:
         transfers=inline,
         now_ms=lambda: time.time_ns() // 1_000_000,
     )
-    node = Node(core, "test", "", "", OWNER)
+    node = Node(core, "test", "", "", Accounts(core, inline, reactor, OWNER))
     factory = WebFactory(node, reactor, names=["files.example"])
     listening = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
     address = listening.getHost()

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from attrs import define
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from tagfs.model.principal import OWNER
+from tagfs.node.accounts import Accounts
 from tagfs.node.core import Core
 from tagfs.node.node import Node
 from tagfs.node.offload import Inline
@@ -34,7 +36,7 @@ class World:
         self.core = Core(
             "testnode", self.catalog, self.blobs, writer=inline, readers=inline, transfers=inline, now_ms=self._now
         )
-        self.node = Node(self.core, "test", "", "", OWNER)
+        self.node = Node(self.core, "test", "", "", Accounts(self.core, inline, Clock(), OWNER))
 
     def _now(self) -> int:
         self.now_ms += 1

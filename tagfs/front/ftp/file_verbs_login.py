@@ -44,11 +44,11 @@ async def pass_(exchange: Exchange) -> None:
     if not name:
         raise BadSequence("USER comes first")
     try:
-        principal = await exchange.node.login(name, exchange.argument)
+        principal = await exchange.node.login(name, exchange.argument, exchange.session.host)
     except Forbidden as error:
         raise NotLoggedIn(str(error)) from None
-    # Without users everybody is who a session is without login, and stays it when users appear.
-    if principal != exchange.node.anonymous():
+    # Who did not log in as a user is whom the node says, and loses that when users appear.
+    if principal.login:
         exchange.session.login(principal)
     exchange.reply(230, f"welcome, {principal.name}")
 

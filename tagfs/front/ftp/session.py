@@ -9,7 +9,7 @@ its door's table, each as one :class:`~tagfs.front.ftp.exchange.Exchange`. What 
   that ``overlap`` (ADD) run side by side and still answer in order; and once an exchange has called ``begin_transfer()``,
   verbs with ``in_transfer`` (ABOR, STAT, NOOP) run and answer at once.
 - FTP keeps its state in :attr:`Session.files`, which the door's ``files`` makes on first use.
-- :meth:`Session.login` and :meth:`Session.logout` set who asks; without a login the node says who that is, command by command.
+- :meth:`Session.login` and :meth:`Session.logout` set who asks; the node says, command by command, who that is now.
 - ABOR finds what it stops in :attr:`Session.transfer`, calls its ``cancel()`` and awaits its ``finished()``.
 - When the client is gone, exchanges are cancelled where they wait, but for verbs that say ``finishes``; replies go nowhere.
 """
@@ -81,8 +81,8 @@ class Session:
 
     @property
     def principal(self) -> Principal:
-        """Who asks: who logged in, else whom the node takes a session without login for."""
-        return self._user or self.node.anonymous()
+        """Who asks: who logged in, with the rights of this moment, else whom the node takes a session without login for."""
+        return self.node.anonymous() if self._user is None else self.node.current(self._user)
 
     @property
     def files(self) -> Files | None:
@@ -308,7 +308,7 @@ class Session:
             else:
                 if verb.takes_line:
                     await exchange.ask_line(331, "the next line is the password")
-                if verb.needs_login and self._user is None and self.node.anonymous().role is Role.NONE:
+                if verb.needs_login and self.principal.role is Role.NONE:
                     exchange.reply(530, "log in first, with USER and PASS")
                 elif verb.ends_with_input and self._input_ended:
                     exchange.reply(426, "the client has ended the control connection")

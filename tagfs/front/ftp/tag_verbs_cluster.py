@@ -35,8 +35,8 @@ def unsupported(exchange: Exchange) -> None:
     raise NotSupported(f"{exchange.verb.name} is not supported by this node")
 
 
-def _admin(usage: str, summary: str, takes_line: bool = False) -> Verb:
-    return Verb(usage.split(" ")[0], unsupported, usage, summary, takes_line=takes_line, finishes=True)
+def _admin(usage: str, summary: str) -> Verb:
+    return Verb(usage.split(" ")[0], unsupported, usage, summary, finishes=True)
 
 
 VERBS = (
@@ -45,8 +45,4 @@ VERBS = (
     _admin("NODE-LEAVE id", "a node hands over what it keeps and leaves the cluster"),
     _admin("NODE-FORGET id", "a node that is gone for good leaves the cluster"),
     _admin("NODE-DRAIN id", "a node hands over what it keeps"),
-    _admin("USERS", "lists the users"),
-    _admin("USER-ADD name role", "makes a user; the password is the next line", takes_line=True),
-    _admin("USER-REMOVE name", "removes a user"),
-    _admin("USER-PASSWD name", "gives a user another password, which is the next line", takes_line=True),
 )

@@ -13,6 +13,7 @@ from tagfs.front.ftp import (
     tag_verbs_content,
     tag_verbs_find,
     tag_verbs_session,
+    tag_verbs_users,
 )
 from tagfs.front.ftp.exchange import Exchange
 from tagfs.front.ftp.verb import Verb, table
@@ -22,6 +23,7 @@ TAG_VERBS = table(
     tag_verbs_content.VERBS,
     tag_verbs_change.VERBS,
     tag_verbs_cluster.VERBS,
+    tag_verbs_users.VERBS,
     tag_verbs_session.VERBS,
 )
 """The tag protocol without FTP."""

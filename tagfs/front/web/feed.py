@@ -7,7 +7,7 @@ slow, or comes back with ``Last-Event-ID``, gets the newest state of what change
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from tagfs.front.web.outflow import Outflow, fire
 from tagfs.front.web.reply import Reply
 from tagfs.front.web.routes import Route
 from tagfs.front.web.shapes import node_value
-from tagfs.model.principal import Role
+from tagfs.model.principal import Principal, Role
 from tagfs.node.interfaces import INode
 
 EVERY_S = 1.0
@@ -31,6 +31,8 @@ HEARTBEAT_S = 15.0
 """A listener that gets no event gets a comment so often: proxies and clients see that the stream lives."""
 MOST = 256
 """Listeners at a time."""
+_READER = Principal("events", Role.READ)
+"""Who asks for all listeners; each of them was let in by its own rights."""
 _FIGURES = ("entries", "trash", "tags", "bytes", "changes")
 
 
@@ -114,7 +116,7 @@ class Feed:
 
     async def _look(self) -> None:
         figures = self._node.statistics()
-        nodes = [node_value(status) for status in await self._node.nodes(self._node.anonymous())]
+        nodes = [node_value(status) for status in await self._node.nodes(_READER)]
         known = {name: figures[name] for name in _FIGURES if name in figures}
         fresh = [self._differs("entries", known), self._differs("nodes", {"nodes": nodes})]
         if any(fresh):
@@ -141,19 +143,22 @@ async def events(exchange: Exchange) -> Reply:
     number = feed.read_id(exchange.header("last-event-id"))
     feed.enter()
 
+    def may_listen() -> bool:
+        return exchange.node.current(exchange.principal).role >= Role.READ
+
     async def stream(outflow: Outflow) -> None:
         try:
             await outflow.send(b"retry: 2000\n\n")
-            await _tell(feed, exchange.door.clock, outflow, number)
+            await _tell(feed, exchange.door.clock, outflow, number, may_listen)
         finally:
             feed.leave()
 
     return Reply(200, type="text/event-stream", stream=stream, endless=True, abandon=feed.leave)
 
 
-async def _tell(feed: Feed, clock: IReactorTime, outflow: Outflow, number: int) -> None:
-    """Sends what is new until the listener leaves or the node stops."""
-    while not feed.closed and not outflow.lost:
+async def _tell(feed: Feed, clock: IReactorTime, outflow: Outflow, number: int, may_listen: Callable[[], bool]) -> None:
+    """Sends what is new until the listener leaves, loses the right to it, or the node stops."""
+    while not feed.closed and not outflow.lost and may_listen():
         text, number = feed.since(number)
         if text:
             await outflow.send(text)

@@ -18,10 +18,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 
-from tagfs.errors import BadRequest, TagfsError
+from tagfs.errors import BadRequest, Forbidden, TagfsError
 from tagfs.front.web import guard
 from tagfs.front.web.body import Body, Cut, SpooledBody
 from tagfs.front.web.exchange import Exchange
+from tagfs.front.web.login import login_wanted, who_asks
 from tagfs.front.web.outflow import Outflow
 from tagfs.front.web.parameters import Parameters
 from tagfs.front.web.reply import STRICT, Refused, Reply, pack, problem, problem_of
@@ -133,9 +134,13 @@ class WebRequest(http.Request):
         door = self.channel.factory.door
         try:
             route, exchange = self._admit(expected)
+            exchange.principal = await who_asks(door.node, self._header("authorization"), exchange.peer, route.public)
             reply = await route.answer(exchange)
         except Refused as refused:
             reply = refused.reply
+        except Forbidden as error:
+            unknown = door.node.has_users and self._header("authorization") is None
+            reply = login_wanted(str(error)).reply if unknown else problem_of(error)
         except TagfsError as error:
             reply = problem_of(error)
         except Cut:

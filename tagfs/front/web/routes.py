@@ -16,13 +16,14 @@ Answer = Callable[["Exchange"], Coroutine[Any, Any, Reply]]
 
 class Route(NamedTuple):
     """A method on a path; ``{name}`` in the path stands for one segment. ``query`` are the parameters it knows, and
-    ``several`` those of them that may be repeated."""
+    ``several`` those of them that may be repeated. ``public``: answered without a login, too."""
 
     method: str
     path: str
     answer: Answer
     query: tuple[str, ...] = ()
     several: tuple[str, ...] = ()
+    public: bool = False
 
 
 class Routes:

@@ -47,6 +47,6 @@ def _description() -> bytes:
 ROUTES = (
     Route("GET", "/api/v1/nodes", nodes),
     Route("GET", "/api/v1/openapi.json", openapi),
-    Route("GET", "/healthz", health),
+    Route("GET", "/healthz", health, public=True),
     Route("GET", "/metrics", metrics),
 )
