@@ -123,6 +123,20 @@ class TestSnapshots:
         assert rebuilt
         catalog.close()
 
+    def test_a_snapshot_of_another_format_is_refused(self, directory, rebuilt, monkeypatch):
+        """What another version saved is made anew."""
+        catalog = opened(directory)
+        change_much(catalog, 1)
+        before = answers(catalog)
+        with monkeypatch.context() as patch:
+            patch.setattr(opening, "_FORMAT", opening._FORMAT + 1)
+            catalog.close()
+        rebuilt.clear()
+        catalog = opened(directory)
+        assert answers(catalog) == before
+        assert rebuilt
+        catalog.close()
+
     def test_a_restored_database_beside_a_newer_snapshot(self, directory, rebuilt, tmp_path):
         """A database put back from a back-up does not believe the snapshot of what came after it."""
         catalog = opened(directory)

@@ -20,6 +20,8 @@ from tagfs.storage.index import Index
 _MANY = 5_000
 """Rows taken into the index at once."""
 _ROW = 8
+_FORMAT = 1
+"""Of what a snapshot says beside the index; one of another format is not read."""
 _PREFIX, _SUFFIX = "index-", ".snapshot"
 
 
@@ -38,7 +40,7 @@ def remove_snapshots(directory: str, kept: str) -> None:
 
 def pack_position(token: str, step: int, next_row: int, tree: bytes) -> bytes:
     """What a snapshot says beside the index: the last step in it, the first row not in it, and the packed tree."""
-    return msgpack.packb((token, step, next_row, tree))  # type: ignore[no-any-return]
+    return msgpack.packb((_FORMAT, token, step, next_row, tree))  # type: ignore[no-any-return]
 
 
 def open_index(connection: sqlite3.Connection, directory: str, node: str, token: str) -> tuple[Index, Tree, bool]:
@@ -49,8 +51,9 @@ def open_index(connection: sqlite3.Connection, directory: str, node: str, token:
     loaded = Index.load(snapshot_path(directory, token), node) if token else None
     if loaded is not None:
         index, position = loaded
-        known, step, next_row, packed = msgpack.unpackb(position)
-        if known == token:
+        version, *about = msgpack.unpackb(position)
+        if version == _FORMAT and about[0] == token:
+            _, step, next_row, packed = about
             tree = Tree(packed)
             return index, tree, not _replay(connection, step, next_row, index, tree)
     return *rebuild(connection, node), False
