@@ -49,7 +49,9 @@ setup(
             "schemathesis>=4",
             "playwright>=1.40",
             "setuptools>=77",
+            "psycopg[binary]>=3.1",
         ],
+        "benchmarks": ["psycopg[binary]>=3.1", "redis>=5"],
     },
     entry_points={
         "console_scripts": ["tagfs = tagfs.cli.main:main"],
