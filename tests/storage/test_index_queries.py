@@ -8,26 +8,31 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from index_samples import NODE_QUERIES, QUERIES, NaiveLookups, entries, patient
+from index_samples import BOUNDS, NODE_QUERIES, QUERIES, NaiveLookups, entries, patient
 from pyroaring import BitMap
 
 from tagfs.model.entry import Entry, id_bytes, id_from_bytes
 from tagfs.model.order import Scope, Sort
-from tagfs.model.query import Query, Tag
+from tagfs.model.query import And, Not, Number, Query, Tag
 from tagfs.model.query.meaning import in_scope, matches
 from tagfs.storage.index import Index, blocks, ranges
 from tagfs.storage.index.order import NUMBERS
 
+CHANGES = st.lists(st.tuples(st.integers(0, 3), entries()), min_size=12, max_size=40)
+"""Changes of a few rows only."""
 STEPS = st.lists(st.tuples(st.integers(0, 12), st.none() | entries()), max_size=40)
-ROW_GAP = 15_000
-"""Rows of the tests lie in several blocks."""
+
+
+def row_at(number: int) -> int:
+    """Rows on both sides of the edges of blocks, two in each zone there."""
+    return number // 4 * 65_536 + 65_534 + number % 4
 
 
 def apply(index: Index, table: dict[int, Entry], steps: list[tuple[int, Entry | None]]) -> None:
     """Puts and removes as the steps say, in the index and in a table of what should be there. No two rows have
     the same id, and a row keeps its id."""
     for number, entry in steps:
-        row = number * ROW_GAP
+        row = row_at(number)
         if entry is None:
             index.remove(row)
             table.pop(row, None)
@@ -73,7 +78,7 @@ def test_copies_are_counted_on_live_nodes(
     apply(index, table, steps)
     holders = {row: {"Here"} for row in table}
     for node, number, is_held in held:
-        row = number * ROW_GAP
+        row = row_at(number)
         if row in table:
             index.set_held(node, [row], is_held)
             (holders[row].add if is_held else holders[row].discard)(node)
@@ -121,7 +126,7 @@ def test_a_selection_stays_as_it_is(
 @given(st.lists(entries(), max_size=30), st.integers(1, 5))
 def test_bulk_is_the_same_as_one_by_one(made: list[Entry], parts: int) -> None:
     """put_many in any portions leaves the index as put does."""
-    rows = [number * ROW_GAP for number in range(len(made))]
+    rows = [row_at(number) for number in range(len(made))]
     one, many = Index(), Index()
     for row, entry in zip(rows, made, strict=True):
         one.put(row, entry)
@@ -132,7 +137,30 @@ def test_bulk_is_the_same_as_one_by_one(made: list[Entry], parts: int) -> None:
 
 
 @patient
-@given(steps=STEPS, query=QUERIES, part=st.sets(st.integers(0, 12)))
+@given(
+    made=st.lists(entries(), min_size=2, max_size=12),
+    changes=CHANGES,
+    field=st.sampled_from(NUMBERS),
+    low=BOUNDS,
+    high=BOUNDS,
+    few=st.sampled_from((-1, 1 << 16)),
+)
+def test_ranges(
+    made: list[Entry], changes: list[tuple[int, Entry]], field: str, low: int | None, high: int | None, few: int
+) -> None:
+    """Ranges are right for rows that share a zone, whether looked at one by one or zone by zone, and as they change."""
+    index, table = Index("Here"), {}
+    query = Number(field, low, high)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranges, "_FEW", few)
+        apply(index, table, list(enumerate(made)))
+        check(index, table, [query, Not(query)])
+        apply(index, table, list(changes))
+        check(index, table, [query, And((Tag("beach"), query))])
+
+
+@patient
+@given(steps=CHANGES, query=QUERIES, part=st.sets(st.integers(0, 3)))
 def test_pools_that_are_compacted(steps: list[tuple[int, Entry | None]], query: Query, part: set[int]) -> None:
     """Where tags change so often that pools are written anew, nothing is lost or mixed up."""
     with pytest.MonkeyPatch.context() as patch:
@@ -141,7 +169,7 @@ def test_pools_that_are_compacted(steps: list[tuple[int, Entry | None]], query: 
         for number, entry in steps:
             apply(index, table, [(number, entry)])
         check(index, table, [query])
-        rows = BitMap(number * ROW_GAP for number in part) & BitMap(table)
+        rows = BitMap(row_at(number) for number in part) & BitMap(table)
         counted = Counter(tag for row in rows for tag in table[row].tags)
         assert dict(index.facets(rows, 20).tags) == counted
 

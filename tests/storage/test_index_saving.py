@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from index_samples import SAMPLE, entries
-from test_index_queries import ROW_GAP, STEPS, apply, contents
+from test_index_queries import STEPS, apply, contents, row_at
 
 from tagfs.model.entry import Entry
 from tagfs.storage.index import Index, saving, snapshot
@@ -79,10 +79,10 @@ def test_many_rows_while_saving(tmp_path: Path, before: list[Entry], after: list
     """Rows that come in bulk after the moment that is saved are not in it, also where they come between its rows."""
     path = str(tmp_path / "index")
     index = Index()
-    index.put_many([2 * ROW_GAP * number for number in range(len(before))], before)
+    index.put_many([row_at(2 * number) for number in range(len(before))], before)
     expected = contents(index)
     begun = index.begin_save()
-    index.put_many([2 * ROW_GAP * number + 1 for number in range(len(after))], after)
+    index.put_many([row_at(2 * number + 1) for number in range(len(after))], after)
     begun.write(path, b"", nullcontext())
     loaded = Index.load(path)
     assert loaded is not None

@@ -136,3 +136,15 @@ def test_tags_that_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
     assert index._state.tags.era > 0
     assert index.count(above, Scope.LIVE, lookups) == 2
     assert len(index._state.tags.names) <= 4
+
+
+def test_what_is_equal_without_being_the_same() -> None:
+    """A number equals itself in any spelling, and a year every day in it; a text only itself."""
+    index = Index()
+    values = ("9", "9.0", "09", "2024", "2024-05-03", "nine")
+    index.put_many(range(len(values)), [SAMPLE._replace(tags=(f"x={value}",)) for value in values])
+    lookups = NaiveLookups({})
+    found = {value: set(index.evaluate(Compare("x", "=", value), lookups)) for value in values}
+    assert found["9"] == found["9.0"] == found["09"] == {0, 1, 2}
+    assert found["2024"] == {3, 4}
+    assert found["nine"] == {5}
