@@ -69,6 +69,7 @@ def test_every_module_tells_its_job():
         ("tagfs/front/web/x.py", "from tagfs.node.node import Node"),
         ("tagfs/cli/x.py", "def f():\n    import numpy"),
         ("tagfs/cli/x.py", "from tagfs.storage import interfaces"),
+        ("tagfs/cli/x.py", "from tagfs.node.roster import roster_of"),
         ("tagfs/client/x.py", "from tagfs.cli import main"),
         ("tagfs/client/x.py", "import twisted"),
         ("tagfs/node/x.py", "from tagfs.client import client"),

@@ -50,7 +50,7 @@ class Accounts:
         self._waiting = 0
         self._secret = os.urandom(32)
         self._proved: OrderedDict[bytes, float] = OrderedDict()
-        self._turns: dict[bytes, DeferredLock] = {}
+        self._proving: dict[bytes, list[Deferred[None]]] = {}  # who waits for the outcome of a proof
         self._managing = DeferredLock()
 
     # Who asks
@@ -77,21 +77,29 @@ class Accounts:
             return anonymous
         user = self._users.find(name)
         mark = self._mark(user, name, password, address)
-        turn = self._turns.setdefault(mark, DeferredLock())
+        await self._until_alone(mark)
         try:
-            async with turn:  # whoever sends the same twice at once waits for the first outcome
-                attempt = self._attempt(name, address, mark)
-                if attempt is not None:
-                    await self._prove(attempt, user, name, password, address)
-                    self._remember(mark)
+            attempt = self._attempt(name, address, mark)
+            if attempt is not None:
+                await self._prove(attempt, user, name, password, address)
+                self._remember(mark)
         finally:
-            if not turn.locked and not turn.waiting:
-                self._turns.pop(mark, None)
+            for waiting in self._proving.pop(mark):
+                if not waiting.called:
+                    waiting.callback(None)
         # Meanwhile the user may have been removed, or got another password.
         now = self._users.current(user.principal) if user is not None else None
         if now is None:
             raise _wrong()
         return now
+
+    async def _until_alone(self, mark: bytes) -> None:
+        """Whoever sends the same twice at once waits for the first outcome: ten connections of one client cost one proof."""
+        while (others := self._proving.get(mark)) is not None:
+            waiting: Deferred[None] = Deferred()
+            others.append(waiting)
+            await waiting
+        self._proving[mark] = []
 
     def _attempt(self, name: str, address: str, mark: bytes) -> Attempt | None:
         """None where the password was proved lately. While somebody guesses from that address, even that must wait: else

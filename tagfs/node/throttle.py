@@ -9,6 +9,7 @@ do to the name elsewhere.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
 
 from attrs import define
@@ -39,15 +40,15 @@ class _Record:
 class Attempt:
     """One attempt at a login: ``wait_s`` is for how many seconds it has to wait before it is looked at."""
 
-    def __init__(self, throttle: Throttle, keys: tuple[str, ...], known: tuple[str, str], wait_s: float) -> None:
+    def __init__(self, throttle: Throttle, costs_s: Mapping[str, float], known: tuple[str, str], wait_s: float) -> None:
         self._throttle = throttle
-        self._keys = keys
+        self._costs_s = costs_s
         self._known = known
         self.wait_s = wait_s
 
     def void(self) -> None:
         """It was no guess after all."""
-        self._throttle.undo(self._keys)
+        self._throttle.undo(self._costs_s)
 
     def succeeded(self) -> None:
         """The password was right."""
@@ -69,30 +70,33 @@ class Throttle:
         limits = {f"address {place}": FREE_ADDRESS}
         if known not in self._known:
             limits[f"user {user}"] = FREE_USER
-        found = [(self._record(key, now_s), free) for key, free in limits.items()]
-        wait_s = max(0.0, *(record.free_at_s - now_s for record, _ in found))
+        found = {key: self._record(key, now_s) for key in limits}
+        wait_s = max(0.0, *(record.free_at_s - now_s for record in found.values()))
         if wait_s > MAX_WAIT_S:
             raise Throttled(f"too many attempts to log in; try again in {wait_s:.0f} s")
-        for record, free in found:
+        costs_s = {}
+        for key, record in found.items():
             record.attempts += 1
             record.last_s = now_s
-            excess = record.attempts - free
-            if excess >= 0:
-                record.free_at_s = now_s + wait_s + min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(excess, 16))
-        return Attempt(self, tuple(limits), known, wait_s)
+            excess = record.attempts - limits[key]
+            costs_s[key] = min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(excess, 16)) if excess >= 0 else 0.0
+            if costs_s[key]:
+                record.free_at_s = now_s + wait_s + costs_s[key]
+        return Attempt(self, costs_s, known, wait_s)
 
     def delays(self, address: str, now_s: float) -> bool:
         """Whether attempts from that address have to wait now, or soon will."""
         record = self._records.get(f"address {network(address)}")
         return record is not None and record.attempts >= FREE_ADDRESS and now_s - record.last_s <= FORGET_S
 
-    def undo(self, keys: tuple[str, ...]) -> None:
-        """Takes back one attempt of each key."""
-        for key in keys:
+    def undo(self, costs_s: Mapping[str, float]) -> None:
+        """Takes back one attempt of each key, and the delay that it was for those behind it."""
+        for key, cost_s in costs_s.items():
             record = self._records.get(key)
             if record is not None:
-                record.attempts = max(0, record.attempts - 1)
-                if not record.attempts:
+                record.attempts -= 1
+                record.free_at_s -= cost_s
+                if record.attempts <= 0:
                     del self._records[key]
 
     def remember(self, user: str, place: str) -> None:

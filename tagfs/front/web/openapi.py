@@ -36,7 +36,8 @@ def description() -> dict[str, object]:
         "info": {
             "title": "tagfs",
             "version": __version__,
-            "description": "Stored files with tags, found by tag-queries.",
+            "description": "Stored files with tags, found by tag-queries. Where there are users, requests carry "
+            "the name and the password of one in HTTP's Basic scheme.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
@@ -209,12 +210,15 @@ def _any(name: str, summary: str, kind: str, schema: Part) -> Part:
 
 def _operation(name: str, summary: str, parameters: list[Part], answers: Part, *faults: int) -> Part:
     """One operation. Every one may answer what is wrong with any request: unknown parameters, no right, a foreign Host, …"""
-    problems = {str(status): _problem(status) for status in sorted({400, 403, 408, 414, 421, 431, 500, *faults})}
+    problems = {
+        str(status): _problem(status) for status in sorted({400, 401, 403, 408, 414, 421, 429, 431, 500, *faults})
+    }
     return {"operationId": name, "summary": summary, "parameters": parameters, "responses": {**answers, **problems}}
 
 
 _FAULTS = {
     400: "Something asked is malformed; of a query, with its column.",
+    401: "A login is needed (HTTP's Basic scheme), or the name and the password do not go together.",
     403: "No right, or asked by a page of another site.",
     404: "There is no such entry.",
     408: "The headers came too slowly.",
@@ -224,6 +228,7 @@ _FAULTS = {
     415: "A body of a type that is not taken here.",
     416: "The range is beyond the content.",
     421: "The Host is no name of this node.",
+    429: "Too many wrong passwords; Retry-After.",
     431: "Too many or too long headers.",
     500: "A fault of the node, with its number in the log.",
     501: "This node does not do that.",
