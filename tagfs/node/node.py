@@ -21,7 +21,7 @@ from tagfs.model.principal import Principal, Role
 from tagfs.model.query import Query, Tag, parse
 from tagfs.model.record import Record, Ref
 from tagfs.model.stamp import Stamp
-from tagfs.model.vocabulary import declaration
+from tagfs.model.vocabulary import declaration, forgotten
 from tagfs.node import changes, reads
 from tagfs.node.accounts import Accounts
 from tagfs.node.core import THIS_NODE_ONLY, Core
@@ -257,7 +257,7 @@ class Node:
             await self._core.write(None, (), lambda _blob, _present: extra)
             return Changed(await reads.count(self._core, Tag(folded_old), Scope.LIVE), THIS_NODE_ONLY)
         definitions = self._core.definitions((new,), stamp)
-        extra = [*definitions, declaration(old, False, stamp)]
+        extra = [*definitions, forgotten(old, stamp)]
         if declared and not self._core.vocabulary.is_declared(folded_new):
             extra.append(declaration(new, True, self._core.stamp()))
         edit = changes.renaming(folded_old, folded_new)
@@ -271,7 +271,7 @@ class Node:
         self._check_change(principal, "deleting a tag")
         folded = fold(check_tag(tag))
         await self._known(folded)
-        extra = [declaration(tag, False, self._core.stamp())]
+        extra = [forgotten(tag, self._core.stamp())]
         edit = changes.renaming(folded, None)
         number = await changes.change_matching(self._core, Tag(folded), Scope.ALL, edit, extra)
         return self._changed(principal, number, "stripped of tag {tag}", Tag(folded), tag=tag)
@@ -301,9 +301,9 @@ class Node:
 
     async def save_search(self, principal: Principal, name: str, query: str) -> None:
         self._check_change(principal, "saving a search")
-        check_name(name)
+        key = searches.check_search(name)
         parse(query)
-        await self._core.change(Ref(searches.KIND, name), lambda _present, stamp: [searches.saved(name, query, stamp)])
+        await self._core.change(Ref(searches.KIND, key), lambda _present, stamp: [searches.saved(key, query, stamp)])
         self.log.info("{who} saved the search {name}: {query}", who=principal.name, name=name, query=query)
 
     async def saved_searches(self, principal: Principal) -> Sequence[tuple[str, str]]:
@@ -313,13 +313,14 @@ class Node:
 
     async def unsave_search(self, principal: Principal, name: str) -> None:
         self._check_change(principal, "forgetting a saved search")
+        key = searches.check_search(name)
 
         def plan(present: Record | None, stamp: Stamp) -> Sequence[Record]:
             if present is None or searches.query_of(present) is None:
                 raise NotFound(f"there is no saved search {name!r}")
-            return [searches.forgotten(name, stamp)]
+            return [searches.forgotten(key, stamp)]
 
-        await self._core.change(Ref(searches.KIND, name), plan)
+        await self._core.change(Ref(searches.KIND, key), plan)
 
     # The cluster
 

@@ -233,6 +233,15 @@ def test_tags_are_renamed_and_deleted_everywhere(world: World) -> None:
             now(call)
 
 
+def test_a_deleted_tag_is_forgotten_with_its_spelling(world: World) -> None:
+    """Who uses it next decides how it is shown; the same for one that was renamed away."""
+    world.store("a", "Beach", "Old")
+    now(world.node.delete_tag(OWNER, "beach"))
+    now(world.node.rename_tag(OWNER, "old", "new"))
+    world.store("b", "BEACH", "OLD")
+    assert now(world.node.tags(OWNER, parse("name:b"))).tags == [("BEACH", 1), ("OLD", 1)]
+
+
 def test_declared_tags(world: World) -> None:
     """A tag can be a directory though nothing carries it, and stops being one only when nothing does."""
     assert now(world.node.declare_tag(OWNER, "Empty"))
@@ -257,6 +266,8 @@ def test_saved_searches(world: World) -> None:
     assert now(world.node.saved_searches(OWNER)) == [("a", "z"), ("b", "x or y")]
     with pytest.raises(BadRequest):
         now(world.node.save_search(OWNER, "c", "(x"))
+    now(world.node.save_search(OWNER, "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "x"))
+    now(world.node.unsave_search(OWNER, "cafe\N{COMBINING ACUTE ACCENT}"))
     now(world.node.unsave_search(OWNER, "a"))
     with pytest.raises(NotFound):
         now(world.node.unsave_search(OWNER, "a"))
