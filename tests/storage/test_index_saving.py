@@ -101,10 +101,10 @@ def test_one_change_while_saving(tmp_path: Path, changed: Entry | None) -> None:
     """What is saved is the entry as it was before it changed in any of the ways there are."""
     path = str(tmp_path / "index")
     index = Index()
-    index.put(0, SAMPLE)
+    index.put(row_at(0), SAMPLE)
     expected = contents(index)
     begun = index.begin_save()
-    apply(index, {0: SAMPLE}, [(0, changed)])
+    apply(index, {row_at(0): SAMPLE}, [(0, changed)])
     assert contents(index) != expected
     begun.write(path, b"", nullcontext())
     loaded = Index.load(path)
