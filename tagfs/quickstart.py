@@ -21,6 +21,7 @@ from typing import TextIO
 from attrs import fields
 from twisted.scripts import twistd
 
+from tagfs.errors import StartError
 from tagfs.service import Options
 from tagfs.settings import Settings
 
@@ -98,7 +99,13 @@ def main(arguments: Sequence[str]) -> None:
     threading.Thread(target=announce, args=facts, daemon=True).start()
     # No pid file: the lock of the data directory is what keeps a second node away.
     sys.argv = ["twistd", "--nodaemon", "--pidfile=", "tagfs", *arguments, *moved]
-    twistd.run()
+    try:
+        twistd.run()
+    except StartError:
+        if not taken_doors(settings).keys() - taken.keys():
+            raise
+        # Somebody else took a port between the look and the start.
+        os.execv(sys.executable, [sys.executable, "-m", "tagfs.quickstart", *arguments])
 
 
 if __name__ == "__main__":

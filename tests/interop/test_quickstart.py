@@ -22,10 +22,10 @@ PORTS = (2121, 8080, 4747)
 class Quickstart:
     """A process of ``python -m tagfs.quickstart`` with what it has said so far."""
 
-    def __init__(self, directory: Path, *arguments: str) -> None:
+    def __init__(self, directory: Path, *arguments: str, program: tuple[str, ...] = ("-m", "tagfs.quickstart")) -> None:
         environ = {key: value for key, value in os.environ.items() if not key.startswith("TAGFS_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tagfs.quickstart", *arguments],
+            [sys.executable, *program, *arguments],
             cwd=directory,
             env=environ | {"PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
@@ -126,6 +126,29 @@ def test_taken_ports_are_replaced(quickstart, tmp_path):
         assert facts["ftp"] != "127.0.0.1:2121"
         assert f"{facts['ftp']}   (port 2121 is taken by another program)" in said
         assert node.finish(signal.SIGINT) == -signal.SIGINT
+
+
+LATE = """
+import sys
+import tagfs.quickstart as quickstart
+look = quickstart.taken_doors
+quickstart.taken_doors = lambda settings: quickstart.__dict__.update(taken_doors=look) or {}
+quickstart.main(sys.argv[1:])
+"""
+
+
+def test_port_taken_at_the_last_moment(tmp_path):
+    """A port that was free when it was looked at, and taken when the node starts, is replaced all the same."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(socket.create_server(("127.0.0.1", 2121)))
+        except OSError:
+            pass  # somebody else has it: as good
+        node = Quickstart(tmp_path, "--web", "off", "--node", "off", program=("-c", LATE))
+        try:
+            assert "(port 2121 is taken by another program)" in node.read_until("Stop with Ctrl-C")
+        finally:
+            assert node.finish(signal.SIGINT) == -signal.SIGINT
 
 
 def test_second_run_on_the_same_data_is_refused(quickstart):
