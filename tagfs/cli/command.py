@@ -49,12 +49,12 @@ def global_options(*, environment: bool) -> list[click.Parameter]:
 
 
 class Command(click.Command):
-    """A command that also takes the global options, behind its own."""
+    """A command that also takes the global options, behind its own; one that it has itself means something else there."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        taken = {parameter.name for parameter in self.params}
-        self.params += [option for option in global_options(environment=False) if option.name not in taken]
+        taken = {name for parameter in self.params for name in parameter.opts}
+        self.params += [option for option in global_options(environment=False) if taken.isdisjoint(option.opts)]
 
 
 class QueryCommand(Command):
