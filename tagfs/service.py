@@ -131,6 +131,8 @@ class NodeService(Service):
     log = Logger()
     _closers: list[Callable[[], Coroutine[Any, Any, None] | None]] = field(factory=list)
     _doors: list[_Door] = field(factory=list)
+    _guarded: bool = False
+    """Whether files may be served to other machines: there are users, or the operator wants everybody."""
 
     def startService(self) -> None:
         """Starts everything, or nothing: then one line says why, and the process ends with exit code 1."""
@@ -152,6 +154,8 @@ class NodeService(Service):
 
     def _start(self) -> None:
         settings = self.settings
+        if settings.cluster_key is not None:
+            raise StartError("--cluster-key: this version has no clusters yet; leave it out, and the node runs alone")
         _allow_open_files()
         standard_logging.hear()
         directory = DataDirectory(settings.data)
@@ -160,10 +164,10 @@ class NodeService(Service):
         node_id = directory.identity.id
         catalog = open_catalog(settings.catalog_url, node_id)
         self._closers.append(catalog.close)
-        self._make_first_admin(Roster(catalog, node_id))
         blobs = open_blobs(settings.blobs_url)
         self._closers.append(blobs.close)
         directory.settle()
+        self._make_first_admin(Roster(catalog, node_id))
         pools = {name: self._threads(size, name) for name, size in _POOLS.items()}
         core = Core(node_id, catalog, blobs, now_ms=lambda: time.time_ns() // 1_000_000, **pools)
         self._closers.append(core.committer.close)
@@ -172,6 +176,7 @@ class NodeService(Service):
         housekeeping = Housekeeping(core, self.reactor, settings.trash_days)
         self._closers.append(housekeeping.stop)
         self._open_doors(node, directory.identity)
+        accounts.private = all(_is_local(door.port) for door in self._doors if door.name in _FILE_DOORS)
         housekeeping.start()
         # Not before the reactor has its signal handlers: whoever reads run.json may send SIGTERM at once.
         self.reactor.callWhenRunning(self._announce, directory, node)
@@ -224,6 +229,7 @@ class NodeService(Service):
 
     def _open_doors(self, node: Node, identity: Identity) -> None:
         settings = self.settings
+        self._guarded = node.has_users or settings.anonymous != "none"
         if settings.ftp is not None:
             limits = Limits(
                 sessions=settings.sessions,
@@ -240,10 +246,10 @@ class NodeService(Service):
             )
             self._closers.append(files.close)
             factory = TagFtpFactory(node, self.reactor, limits=limits, files=files, tls=self._ftp_tls(identity))
-            self._listen("ftp", settings.ftp, factory, factory.close, self._is_guarded(node))
+            self._listen("ftp", settings.ftp, factory, factory.close)
         if settings.web is not None:
             web = WebFactory(node, self.reactor, names=self._web_names())
-            self._listen("web", settings.web, web, web.close, self._is_guarded(node))
+            self._listen("web", settings.web, web, web.close)
         if settings.node is not None:
             strangers = StrangerFactory(node.id, node.name, self.reactor)
             door = with_tls(identity, strangers) if settings.node_tls else strangers
@@ -266,20 +272,10 @@ class NodeService(Service):
         advertised = self.settings.advertise
         return [*self.settings.web_names, *([advertised.host] if advertised else [])]
 
-    def _is_guarded(self, node: Node) -> bool:
-        """Whether files may be served to other machines: there are users, or the operator wants everybody."""
-        return node.has_users or self.settings.anonymous != "none"
-
     def _listen(
-        self,
-        name: str,
-        endpoint: str,
-        factory: IProtocolFactory,
-        close: Callable[[], Coroutine[Any, Any, None]],
-        guarded: bool = True,
+        self, name: str, endpoint: str, factory: IProtocolFactory, close: Callable[[], Coroutine[Any, Any, None]]
     ) -> None:
-        """Listens at once: endpoints of sockets answer before they return, and no session begins before the reactor runs.
-        A door to files that is not ``guarded`` must be one that only this machine can reach."""
+        """Listens at once: endpoints of sockets answer before they return, and no session begins before the reactor runs."""
         outcome: list[Any] = []
         try:
             serverFromString(self.reactor, endpoint).listen(factory).addBoth(outcome.append)
@@ -294,7 +290,7 @@ class NodeService(Service):
         door = _Door(name, port, close, _address(port))
         self._doors.append(door)
         self._closers.append(lambda: _close_door(door))
-        if not guarded and not _is_local(port):
+        if name in _FILE_DOORS and not self._guarded and not _is_local(port):
             raise StartError(
                 f"--{name} {endpoint} can be reached from other machines, and there are no users yet: make an admin (tagfs "
                 "user add, or TAGFS_ADMIN_PASSWORD_FILE), listen on 127.0.0.1, or say --anonymous=read or --anonymous=write "
@@ -336,6 +332,8 @@ def _allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+_FILE_DOORS = frozenset({"ftp", "web"})
+"""Doors behind which there are files; at the others a stranger learns nothing."""
 _POOLS = {"writer": 1, "readers": READERS, "transfers": TRANSFERS}
 
 

@@ -46,6 +46,8 @@ class Accounts:
         self._offload = offload
         self._clock = clock
         self._anonymous = anonymous
+        self.private = False
+        """Whether only this machine reaches the doors: without users, whoever comes is then the owner."""
         self._throttle = Throttle()
         self._waiting = 0
         self._secret = os.urandom(32)
@@ -62,7 +64,9 @@ class Accounts:
 
     def anonymous(self) -> Principal:
         """INode.anonymous: without a login nobody is the owner where there are users."""
-        return NOBODY if self._users.exist and self._anonymous == OWNER else self._anonymous
+        if self._users.exist:
+            return NOBODY if self._anonymous == OWNER else self._anonymous
+        return OWNER if self.private else self._anonymous
 
     def current(self, principal: Principal) -> Principal:
         """INode.current."""

@@ -33,12 +33,15 @@ class DataDirectory:
         self.path = path
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._is_fresh()  # before anything is put into a directory that is not ours
             self._lock = os.open(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StartError(f"the data directory {path} cannot be used: {error.strerror}") from error
         try:
             self._take_lock()
-            self.fresh = self._check_format()
+            self.fresh = self._is_fresh()
+            if self.fresh:
+                write_durably(path / _MAKING_FILE, b"", 0o600)
             self.identity = identity.create(path) if self.fresh else identity.load(path)
             (path / _RUN_FILE).unlink(missing_ok=True)
         except BaseException:
@@ -72,20 +75,18 @@ class DataDirectory:
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
-    def _check_format(self) -> bool:
+    def _is_fresh(self) -> bool:
         """Whether the directory is new: empty, or its making was cut off. Other things without a format file are not ours."""
         file = self.path / _FORMAT_FILE
-        making = self.path / _MAKING_FILE
         try:
             text = file.read_text()
         except FileNotFoundError:
             strangers = sorted({entry.name for entry in self.path.iterdir()} - _TOLERATED)
-            if strangers and not making.exists():
+            if strangers and not (self.path / _MAKING_FILE).exists():
                 raise StartError(
                     f"{self.path} is no data directory of tagfs: it has {strangers[0]!r} but no file {_FORMAT_FILE!r}; "
                     "choose an empty directory with --data"
                 ) from None
-            write_durably(making, b"", 0o600)
             return True
         if text.split() != ["tagfs-data", str(FORMAT)]:
             raise StartError(

@@ -126,8 +126,10 @@ def test_a_taken_port_is_named(node: NodeProcess, tmp_path: Path) -> None:
         (["--ftp", "tcp:0:interface=no.such.host.invalid"], ["--ftp"]),
         (["--join", "127.0.0.1:4747"], ["--join", "--cluster-key"]),
         (["--no-such-option"], ["no-such-option"]),
+        (["--cluster-key", "key", "--node", "tcp:0:interface=127.0.0.1"], ["--cluster-key", "no clusters yet"]),
         (["--config", "missing.toml"], ["missing.toml"]),
-        (["--ftp", "tcp:0:interface=0.0.0.0"], ["--anonymous"]),
+        (["--ftp", "tcp:0:interface=0.0.0.0"], ["--anonymous", "no users", "tagfs user add"]),
+        (["--web", "tcp:0:interface=0.0.0.0"], ["--web", "no users"]),
         (["--ftp", "tcp6:0:interface=\\:\\:"], ["--anonymous"]),
     ],
 )
@@ -140,6 +142,7 @@ def test_a_foreign_directory_is_refused(tmp_path: Path) -> None:
     """A directory with other things in it is not taken over."""
     (tmp_path / "photo.jpg").write_text("mine")
     refused(run(tmp_path, ["--data", str(tmp_path), *DOORS_OFF]), "no data directory", "photo.jpg")
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
 
 
 def test_missing_stores_and_other_formats_are_refused(node: NodeProcess, tmp_path: Path) -> None:
@@ -220,6 +223,45 @@ def test_beyond_loopback_everybody_gets_what_anonymous_says(tmp_path: Path) -> N
     assert [line[:3] for line in said.splitlines()] == ["220", "213", "550", "550", "221"]
 
 
+def test_the_first_admin_comes_from_a_password_file(tmp_path: Path) -> None:
+    """Made at the first start, before the doors open, so that they may be open to others; later the file does nothing, and
+    one that cannot be read or says nothing is refused while it is needed."""
+    data, file = tmp_path / "data", tmp_path / "password"
+    options = ["--data", str(data), *DOORS_OFF]
+    refused(run(tmp_path, options, TAGFS_ADMIN_PASSWORD_FILE=str(file)), str(file), "No such file")
+    file.write_text("\nsecond line\n")
+    refused(run(tmp_path, options, TAGFS_ADMIN_PASSWORD_FILE=str(file)), str(file), "no password")
+    file.write_text("secret\n")
+    config = tmp_path / "node.toml"
+    config.write_text(f'admin_password_file = "{file}"\n')
+    node = NodeProcess(data, options=["--config", str(config), "--ftp", "tcp:0:interface=0.0.0.0"])
+
+    def replies() -> list[str]:
+        with socket.create_connection(("127.0.0.1", int(str(node.facts["ftp"]).rpartition(":")[2])), 10) as connection:
+            connection.sendall(b"COUNT\nUSER admin\nPASS secret\nUSERS\nQUIT\n")
+            said = b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+        return [line[:3] for line in said.splitlines() if line[3:4] == " "]
+
+    node.start()
+    assert replies() == ["220", "530", "331", "230", "214", "221"]
+    node.stop()
+    file.unlink()
+    node.start()
+    assert replies() == ["220", "530", "331", "230", "214", "221"]
+    node.stop()
+
+
+def test_on_loopback_the_owner_keeps_all_rights(tmp_path: Path) -> None:
+    """--anonymous is about other machines."""
+    node = NodeProcess(tmp_path / "data", options=["--anonymous", "read"])
+    node.start()
+    with node.connect() as connection:
+        connection.sendall(b"ADD 1 a\nxDELETE name:*\nQUIT\n")
+        said = b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+    node.stop()
+    assert [line[:3] for line in said.splitlines()] == ["220", "150", "250", "250", "221"]
+
+
 def test_a_daemon_runs_as_another_user(tmp_path: Path) -> None:
     """twistd tagfs without -n: the command returns, the node runs with --uid and --gid, and stops by its pid file."""
     if os.geteuid() != 0:
@@ -255,8 +297,8 @@ def test_a_daemon_runs_as_another_user(tmp_path: Path) -> None:
     )
     assert again.returncode == 1
     assert f"process {pid} is using" in again.stderr
-    log = (home / "twistd.log").read_text()
-    assert f"tagfs: cannot start: process {pid} is using the data directory {home / 'data'};" in log
+    line = f"tagfs: cannot start: process {pid} is using the data directory {home / 'data'};"
+    wait_for(lambda: line in (home / "twistd.log").read_text(), "the log does not say why")
     os.kill(pid, signal.SIGTERM)
     wait_for(lambda: not run_file.exists(), "the daemon did not stop")
 

@@ -129,6 +129,16 @@ def test_what_anonymous_grants_stays_with_users(world: World, site: Site) -> Non
         site.login("bob", "")
 
 
+def test_on_this_machine_alone_everybody_is_the_owner_until_there_are_users(world: World) -> None:
+    """What is granted to everybody beyond loopback takes nothing away from who sits at the machine."""
+    everybody = Principal("anonymous", Role.READ)
+    site = Site(world, everybody)
+    site.node._accounts.private = True
+    assert site.node.anonymous() == OWNER
+    site.do(site.node.add_user(OWNER, "root", Role.ADMIN, "toor"))
+    assert site.node.anonymous() == everybody
+
+
 def test_users_and_their_passwords_stay_over_a_restart(site: Site) -> None:
     """They are records, and what is kept of a password does not tell it."""
     site.populate()
