@@ -12,6 +12,7 @@ import pytest
 from twisted.internet.defer import gatherResults
 from twisted.internet.task import deferLater
 
+from tagfs.errors import StorageFull
 from tests.front.ftp_world import Client, FtpWorld, ftp, serving, until_sent
 
 __all__ = ["ftp"]
@@ -335,6 +336,35 @@ async def test_uploads_to_one_path_at_once_are_versions(ftp: FtpWorld, monkeypat
     paths = ["/a/b/x", "/b/a/x", "/A/B/x", "/b/a/x"]
     await gatherResults([ftp.session(lambda client, path=path: client.put(path, path.encode())) for path in paths])
     assert len((await ftp.only()).versions) >= 2
+
+
+@pytest.mark.parametrize("step", ["add", "keep"])
+async def test_a_store_that_fails_says_why(ftp: FtpWorld, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """What goes wrong once all bytes are here reaches the client as what it is, and the session goes on."""
+    receive = ftp.node.receive
+
+    async def full(*asked: Any, **more: Any) -> Any:
+        from twisted.internet import reactor
+
+        await deferLater(reactor, 0)
+        raise StorageFull("the disk is full")
+
+    async def failing(*asked: Any, **more: Any) -> Any:
+        receiving = await receive(*asked, **more)
+        monkeypatch.setattr(type(receiving), step, full)
+        return receiving
+
+    def work(client: Client) -> None:
+        if step == "add":
+            with pytest.raises(ftplib.error_temp, match=r"^452 .*the disk is full"):
+                client.put("/t/x", DATA)
+        else:
+            assert client.break_off("/t/x", DATA).startswith("452 ")
+        assert client.sendcmd("NOOP").startswith("200 ")
+
+    monkeypatch.setattr(ftp.node, "receive", failing)
+    await ftp.session(work)
+    assert await ftp.found() == []
 
 
 async def test_abor_in_the_same_packet(ftp: FtpWorld) -> None:

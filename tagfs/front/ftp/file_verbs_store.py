@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from tagfs.errors import NotFound
 from tagfs.front.ftp.ascii import FromNetwork
@@ -213,21 +214,25 @@ async def _forget_kept(exchange: Exchange, spot: Spot) -> None:
 
 async def unstoppable(work: Coroutine[Any, Any, T]) -> T:
     """Does ``work`` to its end, also where the client leaves or ABOR comes meanwhile."""
-    outcome = Deferred.fromCoroutine(work)
-    while not outcome.called:
+    ends: list[T | Failure] = []
+    outcome = Deferred.fromCoroutine(work).addBoth(ends.append)
+    while not ends:
         ended: Deferred[None] = Deferred()
-        outcome.addBoth(_pass_on, ended)
+        outcome.addBoth(_wake, ended)
         try:
             await ended
         except CancelledError:
             continue
-    return await outcome
+    # Not by awaiting the outcome: it is what wakes us, and cannot be asked in the middle of its own callbacks.
+    (end,) = ends
+    if isinstance(end, Failure):
+        end.raiseException()
+    return end
 
 
-def _pass_on(result: T, ended: Deferred[None]) -> T:
+def _wake(_: object, ended: Deferred[None]) -> None:
     if not ended.called:
         ended.callback(None)
-    return result
 
 
 VERBS = (
