@@ -421,9 +421,11 @@ def test_client_that_sends_no_password_is_dropped(node: FakeNode) -> None:
     """A second line that does not come ends the session after the stall time-out."""
     session = WireSession(node, limits=Limits(stall_s=60))
     session.send(b"USER-ADD a read\r\n")
+    (exchange,) = session.protocol.session._schedule.begun
     session.clock.pump([10] * 7)
     assert session.transport.aborted
     session.lose()
+    assert exchange.done
 
 
 def test_idle_session_is_closed(node: FakeNode) -> None:
@@ -683,12 +685,14 @@ def test_login_is_needed_where_there_are_users(node: FakeNode, session: WireSess
     assert session.ask("COUNT") == ["213 0"]
 
 
-def test_password_line_never_runs(node: FakeNode, session: WireSession) -> None:
-    """The line behind USER-ADD belongs to it whatever it looks like; at the end of the stream it may be missing."""
+@pytest.mark.parametrize("rest", [b"", b"secr"])
+def test_password_line_never_runs(node: FakeNode, session: WireSession, rest: bytes) -> None:
+    """The line behind USER-ADD belongs to it whatever it looks like; at the end of the stream it may be missing, or not
+    ended: one answer."""
     session.send(b"USER-ADD a read\r\nHost: DELETE x\r\nUSER-PASSWD a\r\n" + b"x" * 70_000 + b"\r\nNOOP\r\n")
     assert session.codes() == ["331 ", "250 ", "331 ", "530 ", "200 "]
     node.passwords.clear()
-    session.send(b"USER-PASSWD a\r\n")
+    session.send(b"USER-PASSWD a\r\n" + rest)
     session.end()
     assert session.codes() == ["331 ", "501 "]
     assert session.closed

@@ -55,6 +55,13 @@ class Intake:
         """The client has ended its stream."""
         self._ended = True
 
+    def cut(self) -> None:
+        """What is owed never comes: whoever waits for it is told."""
+        if self.body is not None:
+            self.body.cut()
+        if self._taker is not None:
+            self._give_line(None)
+
     def clear(self) -> None:
         """Forgets what was fed and not yet read."""
         self._framing.clear()
@@ -80,12 +87,12 @@ class Intake:
 
     def _last_words(self) -> Exchange | None:
         """What the end of the stream means for what was cut off by it."""
-        if self.body is not None:
-            self.body.cut()
-        if self._taker is not None:
-            self._give_line(None)
-        if self._framing.partial:
+        partial = self._framing.partial
+        if partial:
             self._framing.clear()
+        owed = self._taker is not None
+        self.cut()
+        if partial and not owed:
             return self._refuse(500, "the last line was not ended by a line feed, and was not run")
         return None
 

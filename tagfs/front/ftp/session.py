@@ -369,8 +369,7 @@ class Session:
         self._wake_writers()
 
     def _cancel_all(self) -> None:
-        if self._intake.body is not None:
-            self._intake.body.cut()
+        self._intake.cut()
         for exchange in self._schedule.begun:
             if not exchange.verb.finishes:
                 exchange.cancel()

@@ -31,6 +31,8 @@ class Work:
             self._waits = True
             try:
                 value = yield waiting
+            except GeneratorExit:
+                raise  # collected, with what it waits for; the coroutine is collected by itself, perhaps before this
             except BaseException as raised:  # noqa: BLE001 - handed to the coroutine, which is who awaits it
                 error = raised
             self._waits = False

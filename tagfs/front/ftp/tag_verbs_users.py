@@ -55,7 +55,7 @@ async def passwd(exchange: Exchange) -> None:
 def _password(exchange: Exchange) -> str:
     """The second line, as it is."""
     if not exchange.line:
-        raise BadRequest("the line behind the command is the password; it is empty, missing or too long")
+        raise BadRequest("the line behind the command is the password; it is empty, not ended, missing or too long")
     return exchange.line.decode("utf-8", "surrogateescape")
 
 
