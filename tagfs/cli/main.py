@@ -8,8 +8,9 @@ import click
 
 from tagfs import __version__
 from tagfs.cli.command import MainGroup, global_options
-from tagfs.cli.failure import INTERRUPTED
+from tagfs.cli.failure import FAILED, INTERRUPTED
 from tagfs.cli.session import debugging
+from tagfs.cli.streams import fill_standard_streams
 
 COMMANDS = {
     "add": "storing:add",
@@ -61,6 +62,9 @@ def cli() -> None:
 
 def main(prog_name: str | None = None) -> None:
     """The entry point."""
+    if (wrong := fill_standard_streams()) is not None:
+        click.echo(f"tagfs: {wrong}", err=True)
+        sys.exit(FAILED)
     try:
         code = cli.main(prog_name=prog_name, standalone_mode=False)
     except click.ClickException as error:
@@ -73,5 +77,5 @@ def main(prog_name: str | None = None) -> None:
         if debugging():
             raise
         click.echo(f"tagfs: internal error: {type(error).__name__}: {error} (TAGFS_DEBUG=1 shows where)", err=True)
-        code = 1
+        code = FAILED
     sys.exit(code if isinstance(code, int) else 0)

@@ -78,7 +78,12 @@ def to_json(value: object) -> str:
 
 
 def write_json_list(before: str, items: Iterable[object]) -> None:
-    """The beginning of a JSON document, ``{before}[item,…]``, written as the items come."""
+    """The beginning of a JSON document, ``{before}[item,…]``, written as the items come.
+
+    Nothing is written before the first of them (or their end) came: a question that is refused leaves no broken JSON.
+    """
+    rest = iter(items)
+    items = chain(list(islice(rest, 1)), rest)
     click.echo(before + "[", nl=False)
     for number, item in enumerate(items):
         click.echo(("," if number else "") + to_json(item), nl=False)

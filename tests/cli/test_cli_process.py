@@ -106,6 +106,43 @@ def test_a_reader_that_leaves(filled):
         assert process.returncode in (0, 141) or arguments[0] == "cat"
 
 
+def test_a_refused_question_prints_no_json(node):
+    """What failed leaves nothing on the standard output that a program would begin to read."""
+    done = run(node.port, "--json", "list", "(beach")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(b"tagfs: ")
+
+
+def _with_closed(port: int, redirections: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirections}', "sh", sys.executable, "-m", "tagfs.cli", *arguments],
+        input=b"", capture_output=True, env=environment(port), timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_a_closed_standard_output(node):
+    """`tagfs list >&-` says so in one line, and has done nothing."""
+    for redirections in (">&-", ">&- <&-"):
+        done = _with_closed(node.port, redirections, "add", __file__)
+        assert done.returncode == 1
+        assert done.stderr.startswith(b"tagfs: the standard output is closed")
+        assert done.stderr.count(b"\n") == 1
+    assert _with_closed(node.port, "<&- >&- 2>&-", "add", __file__).returncode == 1
+    assert not node.shelf.entries
+
+
+def test_a_closed_standard_error_or_input(node):
+    """Neither is needed by a command that does not read from people; nor does anything else get their numbers."""
+    done = _with_closed(node.port, "<&- 2>&-", "add", __file__)
+    assert (done.returncode, len(done.stdout.split(b"\t"))) == (0, 2)
+    done = _with_closed(node.port, "2>&-", "info", "1" * 26)
+    assert (done.returncode, done.stdout) == (1, b"")
+    for arguments in (["add", "-", "--name", "empty"], ["shell"]):
+        done = _with_closed(node.port, "<&-", *arguments)
+        assert (done.returncode, done.stderr) == (1, b"tagfs: the standard input is closed\n")
+    assert len(node.shelf.entries) == 1
+
+
 def test_interrupted(tmp_path):
     """Ctrl-C: one line, code 130."""
     asked = []
