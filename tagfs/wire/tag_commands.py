@@ -194,7 +194,7 @@ def read_rename(argument: str) -> tuple[str, str]:
     """``id | name``; a name without any quotes may hold spaces."""
     text, rest, column = part_at_bar(argument)
     identifier = _only(text, "an entry id")
-    if rest is not None and '"' not in rest and rest.strip():
+    if rest is not None and '"' not in rest and "|" not in rest and rest.strip():
         return identifier, rest.strip()
     return identifier, _only(rest or "", "one name", column)
 

@@ -20,12 +20,12 @@ from tagfs.model.query.words import located_arguments, part_at_bar, quoted, spli
         ('key="a b"', ["key=a b"]),
         (r'"say \"hi\" \\ "', ['say "hi" \\ ']),
         ('""', [""]),
-        ("and (x) a|b <5>", ["and", "(x)", "a|b", "<5>"]),
+        ('and (x) "a|b" <5>', ["and", "(x)", "a|b", "<5>"]),
         ("back\\slash", ["back\\slash"]),
     ],
 )
 def test_arguments_are_literal(text, arguments):
-    """Only white space and quotes mean something in arguments."""
+    """Only white space, quotes and bars mean something in arguments."""
     assert split_arguments(text) == arguments
 
 
@@ -40,7 +40,10 @@ def test_arguments_know_their_columns():
     assert located_arguments(' a  "b c" d', 10) == [("a", 11), ("b c", 14), ("d", 20)]
 
 
-@pytest.mark.parametrize(("text", "column"), [('a "b', 12), ('"', 10), (r'x "a\z"', 14)])
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [('a "b', 12), ('"', 10), (r'x "a\z"', 14), ("a|b", 11), ("|", 10), ("x | y", 12), ('"a"|', 13)],
+)
 def test_mistakes_in_arguments_have_columns(text, column):
     """A mistake in arguments names its column in the whole line."""
     with pytest.raises(QueryError) as caught:

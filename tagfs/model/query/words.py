@@ -13,7 +13,7 @@ from tagfs.errors import QueryError
 
 _QUOTED = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-_ARGUMENT = re.compile(r'[^\s"]+')
+_ARGUMENT = re.compile(r'[^\s"|]+')
 _BEFORE_BAR = re.compile(r'[^"|]+')
 _WILDCARDS = re.compile(r"[*?]")
 
@@ -104,7 +104,8 @@ def split_arguments(text: str, column: int = 1) -> list[str]:
     """The arguments of a command: literal words between white space, with quotes taken off.
 
     ``column`` is that of the text's first character, for the columns in errors.
-    Raises :class:`~tagfs.errors.QueryError` for a quote that is not closed, or an unknown escape.
+    Raises :class:`~tagfs.errors.QueryError` for a quote that is not closed, an unknown escape, or a ``|`` outside quotes:
+    one that parts a line is not for here (:func:`part_at_bar`), and any other is a slip.
     """
     return [argument for argument, _ in located_arguments(text, column)]
 
@@ -119,6 +120,10 @@ def located_arguments(text: str, column: int = 1) -> list[tuple[str, int]]:
                 at += 1
                 continue
             word = scan(text, at, _ARGUMENT)
+            if text.startswith("|", word.end):
+                raise QueryError(
+                    'a "|" is not expected here', word.end + 1, 'double quotes around a word with "|" in it'
+                )
             found.append((word.text, at + column))
             at = word.end
     except QueryError as error:
