@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from tagfs.errors import BadRequest, QueryError
+from tagfs.model.entry import check_entry_id
 from tagfs.model.names import check_home, check_name, check_tag
 from tagfs.model.order import NEWEST, Cursor, Scope, Sort
 from tagfs.model.principal import Role
@@ -19,7 +21,8 @@ from tagfs.model.query import EVERYTHING, Query, parse
 from tagfs.model.query.meaning import ranges_over
 from tagfs.model.query.quantities import read_period
 from tagfs.model.query.words import located_arguments, part_at_bar
-from tagfs.model.users import read_role
+from tagfs.model.searches import check_search
+from tagfs.model.users import check_user, read_role
 from tagfs.wire.cursor import decode_cursor, read_sort
 
 MAX_NUMBER: Final = (1 << 63) - 1
@@ -33,6 +36,8 @@ MAX_SYNC_S: Final = 3600.0
 
 Value = TypeVar("Value")
 Default = TypeVar("Default")
+Located: TypeAlias = tuple[str, int]
+"""A word, and the column that it begins at."""
 
 _check_tag = lru_cache(maxsize=4096)(check_tag)
 """Most tags come again and again."""
@@ -94,25 +99,19 @@ def read_add(argument: str) -> Add:
     if '"' not in argument and "|" not in argument:
         words = argument.split()
         if len(words) > 1:
-            return _add(words, _NO_OPTIONS)
+            with suppress(BadRequest):  # read again below, with its columns
+                return Add(_number(words[0]), check_name(words[1]), list(map(_check_tag, words[2:])))
     before, options, column = part_at_bar(argument)
     located = located_arguments(before)
     if len(located) < 2:
         raise QueryError("there is no name", len(before.rstrip()) + 1, "size, name and tags")
     given = _Options(options, column, ("key", "modified", "folder"))
-    return _add([word for word, _ in located], given)
-
-
-def _add(words: list[str], given: _Options) -> Add:
-    """What the node would refuse in the end is refused before the content comes."""
-    size, name, *tags = words
-    check_name(name)
-    for tag in tags:
-        _check_tag(tag)
+    size, name, *tags = located
+    # What the node would refuse in the end is refused before the content comes.
     return Add(
-        _number(size),
-        name,
-        tags,
+        _read(_number, size),
+        _read(check_name, name),
+        [_read(_check_tag, tag) for tag in tags],
         given.read("key", _key, None),
         given.read("modified", _moment, None),
         given.read("folder", check_home, None),
@@ -155,7 +154,7 @@ def read_get(argument: str) -> Get:
     text, options, column = part_at_bar(argument)
     given = _Options(options, column, ("offset", "length", "version"))
     return Get(
-        _only(text, "an entry id"),
+        _read(check_entry_id, _only(text, "an entry id")),
         given.read("offset", _number, 0),
         given.read("length", _number, None),
         given.read("version", str, None),
@@ -165,7 +164,7 @@ def read_get(argument: str) -> Get:
 def read_retag(argument: str) -> tuple[Query, list[str]]:
     """``query | tag …``; neither may be missing."""
     text, rest, column = part_at_bar(argument)
-    tags = [tag for tag, _ in located_arguments(rest or "", column)]
+    tags = [_read(_check_tag, tag) for tag in located_arguments(rest or "", column)]
     query = read_selection(text)
     if not tags:
         raise QueryError("no tags are given", column, "| and tags behind the query")
@@ -182,33 +181,34 @@ def read_selection(argument: str) -> Query:
 
 def read_id(argument: str) -> str:
     """``id``."""
-    return _only(argument, "an entry id")
+    return _read(check_entry_id, _only(argument, "an entry id"))
 
 
 def read_tag(argument: str) -> str:
     """``tag``."""
-    return _only(argument, "one tag")
+    return _read(_check_tag, _only(argument, "one tag"))
 
 
 def read_rename(argument: str) -> tuple[str, str]:
     """``id | name``; a name without any quotes may hold spaces."""
     text, rest, column = part_at_bar(argument)
-    identifier = _only(text, "an entry id")
-    if rest is not None and '"' not in rest and "|" not in rest and rest.strip():
-        return identifier, rest.strip()
-    return identifier, _only(rest or "", "one name", column)
+    identifier = read_id(text)
+    name = (rest or "").strip()
+    if not name or '"' in name or "|" in name:
+        return identifier, _read(check_name, _only(rest or "", "one name", column))
+    return identifier, _read(check_name, (name, argument.index(name, column - 1) + 1))
 
 
 def read_rename_tag(argument: str) -> tuple[str, str]:
     """``old | new``."""
     text, rest, column = part_at_bar(argument)
-    return _only(text, "one tag"), _only(rest or "", "one tag", column)
+    return read_tag(text), _read(_check_tag, _only(rest or "", "one tag", column))
 
 
 def read_save(argument: str) -> tuple[str, str]:
-    """``name | query``; the query must be one that can be read."""
+    """``name | query``; the query must be one that can be read, and not be empty."""
     text, rest, column = part_at_bar(argument)
-    name = _only(text, "one name")
+    name = read_search(text)
     if rest is None:
         raise QueryError("no query is given", column, "| and a query behind the name")
     try:
@@ -218,18 +218,35 @@ def read_save(argument: str) -> tuple[str, str]:
     return name, rest.strip()
 
 
+def read_search(argument: str) -> str:
+    """``name`` of a saved search."""
+    return _read(check_search, _only(argument, "one name"))
+
+
 def read_user(argument: str) -> str:
     """``name`` of a user."""
-    return _only(argument, "a user's name")
+    return _only(argument, "a user's name")[0]
 
 
 def read_user_role(argument: str) -> tuple[str, Role]:
     """``name role``."""
+    name, role = _user_role(argument)
+    return name[0], _read(read_role, role)
+
+
+def read_new_user(argument: str) -> tuple[str, Role]:
+    """``name role`` of somebody who is to be a user, by the rules for names."""
+    name, role = _user_role(argument)
+    _read(check_user, name)
+    return name[0], _read(read_role, role)
+
+
+def _user_role(argument: str) -> tuple[Located, Located]:
     located = located_arguments(argument)
     if len(located) != 2:
         at = located[2][1] if located[2:] else len(argument.rstrip()) + 1
         raise QueryError("too many words" if located[2:] else "something is missing", at, "a user's name and a role")
-    return located[0][0], read_role(located[1][0])
+    return located[0], located[1]
 
 
 def read_seconds(argument: str, default: float) -> float:
@@ -242,20 +259,28 @@ def read_seconds(argument: str, default: float) -> float:
     return float(text)
 
 
-def _only(text: str, what: str, column: int = 1) -> str:
+def _only(text: str, what: str, column: int = 1) -> Located:
     """The one argument that ``text`` is."""
     located = located_arguments(text, column)
     if len(located) != 1:
         at = located[1][1] if located else column
         raise QueryError("too many words" if located else "something is missing", at, f"{what} (spaces need quotes)")
-    return located[0][0]
+    return located[0]
+
+
+def _read(reader: Callable[[str], Value], located: Located) -> Value:
+    """A word as ``reader`` reads it; its complaints get the column."""
+    try:
+        return reader(located[0])
+    except BadRequest as error:
+        raise BadRequest(f"column {located[1]}: {error}") from None
 
 
 class _Options:
     """The ``key=value`` words of a command; an unknown or repeated key is refused."""
 
     def __init__(self, text: str | None, column: int, known: Sequence[str]) -> None:
-        self._given: dict[str, tuple[str, int]] = {}
+        self._given: dict[str, Located] = {}
         for word, at in located_arguments(text or "", column):
             key, equals, value = word.partition("=")
             if not equals or key not in known:
@@ -266,16 +291,7 @@ class _Options:
 
     def read(self, key: str, reader: Callable[[str], Value], default: Default) -> Value | Default:
         """The value of an option, as ``reader`` reads it; its complaints get the column."""
-        if key not in self._given:
-            return default
-        text, at = self._given[key]
-        try:
-            return reader(text)
-        except BadRequest as error:
-            raise BadRequest(f"column {at}: {error}") from None
-
-
-_NO_OPTIONS = _Options(None, 1, ())
+        return _read(reader, self._given[key]) if key in self._given else default
 
 
 def _key(text: str) -> str:

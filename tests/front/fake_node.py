@@ -266,6 +266,8 @@ class FakeNode:
     async def set_password(self, principal: Principal, name: str, password: str) -> Principal:
         if name != principal.name:
             principal.require(Role.ADMIN, "changing another user's password")
+        if name not in self.passwords:
+            raise NotFound(f"there is no user {name!r}")
         role = self.passwords[name][1]
         self.passwords[name] = password, role
         return Principal(name, role, login=password)

@@ -77,7 +77,7 @@ async def saved(exchange: Exchange) -> None:
 
 async def unsave(exchange: Exchange) -> None:
     """``UNSAVE name``"""
-    await exchange.node.unsave_search(exchange.principal, tag_commands.read_tag(exchange.argument))
+    await exchange.node.unsave_search(exchange.principal, tag_commands.read_search(exchange.argument))
     exchange.reply(250, "forgotten")
 
 

@@ -21,7 +21,7 @@ async def users(exchange: Exchange) -> None:
 
 async def add(exchange: Exchange) -> None:
     """``USER-ADD name role``"""
-    name, role = tag_commands.read_user_role(exchange.argument)
+    name, role = tag_commands.read_new_user(exchange.argument)
     await exchange.node.add_user(exchange.principal, name, role, _password(exchange))
     exchange.reply(250, f"added {name} with the role {role.name.lower()}")
 
