@@ -9,7 +9,7 @@ from blake3 import blake3
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from tagfs.errors import BadRequest, NotFound
+from tagfs.errors import BadRequest, Forbidden, NotFound
 from tagfs.model.entry import (
     KIND,
     Content,
@@ -20,7 +20,7 @@ from tagfs.model.entry import (
     replacement,
 )
 from tagfs.model.names import check_home, check_name, check_tag, fold
-from tagfs.model.principal import Principal
+from tagfs.model.principal import NOBODY, Principal, Role
 from tagfs.model.record import Record, Ref
 from tagfs.model.stamp import ZERO
 from tagfs.node.core import THIS_NODE_ONLY, Core
@@ -161,9 +161,17 @@ class Receiving:
         await self._store((Ref(KIND, identifier),), plan)
         return Added(identifier, THIS_NODE_ONLY, False)
 
+    def _check_still(self) -> None:
+        """An upload may outlast its user's right to it; then nothing is stored."""
+        who = self._principal
+        if who.login and (self._core.users.current(who) or NOBODY).role < Role.WRITE:
+            self.abort()
+            raise Forbidden(f"{who.name} may no longer store files")
+
     async def _store(
         self, refs: Sequence[Ref], plan: Callable[[Blob, Sequence[Record | None]], Sequence[Record]]
     ) -> None:
+        self._check_still()
         if self._inflow.is_small:
             await self._core.write(self._inflow.small(), refs, plan)  # type: ignore[arg-type]
             return

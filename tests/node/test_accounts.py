@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 
 from tagfs.errors import BadRequest, Conflict, Forbidden, NotFound, ReadOnly, TagfsError, Throttled
 from tagfs.model.principal import NOBODY, OWNER, Principal, Role
+from tagfs.model.query import parse
 from tagfs.node import accounts as accounts_module
 from tagfs.node import passwords
 from tagfs.node.accounts import MOST_WAITING, PROVED_S, Accounts
@@ -336,3 +337,25 @@ def test_a_user_removed_while_the_password_is_proved_is_not_let_in(site: Site) -
     now(site.node.remove_user(root, "ann"))
     site.desk.work()
     assert isinstance(outcome(login), Forbidden)
+
+
+def test_an_upload_that_outlasts_the_right_to_it_stores_nothing(site: Site) -> None:
+    """Neither as a new entry nor as a new content of one."""
+    site.populate()
+    root = site.login("root", "toor")
+    site.do(site.node.set_role(root, "ann", Role.WRITE))
+    ann = site.node.current(site.login("ann", "secret"))
+    first = now(site.node.receive(ann))
+    first.write(b"in time")
+    identifier = now(first.add("kept", ())).id
+    late = [now(site.node.receive(ann)) for _ in range(2)]
+    for receiving in late:
+        receiving.write(b"too late")
+    site.do(site.node.set_role(root, "ann", Role.READ))
+    with pytest.raises(Forbidden, match="no longer"):
+        now(late[0].add("lost", ()))
+    site.do(site.node.remove_user(root, "ann"))
+    with pytest.raises(Forbidden, match="no longer"):
+        now(late[1].replace(identifier))
+    assert [entry.name for entry in now(site.node.find(root, parse(""))).entries] == ["kept"]
+    assert site.world.content(identifier) == b"in time"
