@@ -172,7 +172,8 @@ def read_retag(argument: str) -> tuple[Query, list[str]]:
 
 
 def read_selection(argument: str) -> Query:
-    """``query`` of a bulk change, which is never empty: nobody means everything by leaving something out."""
+    """``query`` of a bulk change or of a saved search, which is never empty: nobody means everything by leaving something
+    out."""
     query = parse(argument)
     if query == EVERYTHING:
         raise QueryError("an empty query is refused here", 1, "which entries are meant")
@@ -212,7 +213,7 @@ def read_save(argument: str) -> tuple[str, str]:
     if rest is None:
         raise QueryError("no query is given", column, "| and a query behind the name")
     try:
-        parse(rest)
+        read_selection(rest)
     except QueryError as error:
         raise QueryError(error.message, error.column + column - 1, error.expected) from None
     return name, rest.strip()

@@ -171,6 +171,8 @@ def test_unreadable_size(line: bytes) -> None:
         (commands.read_rename_tag, "a/b | c", 1),
         (commands.read_rename_tag, "a | @c", 5),
         (commands.read_save, "a/b | c", 1),
+        (commands.read_save, "a |", 4),
+        (commands.read_save, "a | ( ) ", 4),
         (commands.read_search, "", 1),
         (commands.read_search, " a/b", 2),
         (commands.read_new_user, "a:b read", 1),
