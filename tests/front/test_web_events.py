@@ -46,6 +46,18 @@ async def test_listener_hears_of_entries_and_nodes(web: WebWorld) -> None:
     assert '"trash":1' in second and '"entries":1' not in second
 
 
+async def test_a_listener_that_leaves_is_not_kept(web: WebWorld) -> None:
+    """Its half of the connection is all that a listener can close: the stream ends then, rather than at a heartbeat."""
+
+    def work(sock: socket.socket) -> bytes:
+        listen(sock, "event: nodes", "\n\n")
+        sock.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: sock.recv(65536), b""))
+
+    await web.wire(work)
+    assert web.factory.door.feed._listeners == 0
+
+
 async def test_retagging_is_news(web: WebWorld) -> None:
     """A change that moves no figure but its own counter is heard of, too."""
     await web.add("a", "t")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 
@@ -121,6 +122,45 @@ async def test_cut_upload_stores_nothing(web: WebWorld) -> None:
         await web.wire(lambda sock, start=start: work(sock, start))  # type: ignore[misc]
     await until(lambda: not web.factory._channels)
     assert await web.found() == []
+
+
+@pytest.mark.parametrize("ends_with", ["POST", "GET", "body", "head"])
+async def test_a_client_that_only_reads_on_is_answered(web: WebWorld, ends_with: str) -> None:
+    """`printf … | nc -N`: what came whole before the half-close is answered, in order, and then the connection ends; a request
+    that is cut stores nothing."""
+
+    def post(name: str) -> bytes:
+        return f"POST {API}/entries?name={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc".encode()
+
+    get = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    last, statuses = {
+        "POST": (post("b"), [b"201"]),
+        "GET": (get, [b"200"]),
+        "body": (post("b")[:-1], []),
+        "head": (get[:-2], []),
+    }[ends_with]
+
+    def work(sock: socket.socket) -> bytes:
+        sock.sendall(post("a") + get + last)
+        sock.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: sock.recv(65536), b""))
+
+    answer = await web.wire(work)
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answer) == [b"201", b"200", *statuses]
+    assert [entry.name for entry in await web.found()] == (["a", "b"] if ends_with == "POST" else ["a"])
+
+
+async def test_a_half_closed_client_gets_all_of_a_slow_answer(web: WebWorld) -> None:
+    """The half-close is long past when the last byte of a large content goes out."""
+    identifier = await web.add("a", data=BIG)
+
+    def work(sock: socket.socket) -> int:
+        sock.sendall(f"GET {API}/entries/{identifier}/content HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        sock.shutdown(socket.SHUT_WR)
+        return sum(map(len, iter(lambda: sock.recv(65536), b"")))
+
+    assert await web.wire(work) > len(BIG)
+    await until(lambda: not web.factory._channels)
 
 
 async def test_continue_is_said_only_where_the_body_is_wanted(web: WebWorld) -> None:

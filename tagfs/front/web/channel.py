@@ -7,9 +7,11 @@ from enum import Enum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web import http
+from zope.interface import implementer
 
 from tagfs.front.web.reply import INERT, PROBLEM, STRICT, problem
 from tagfs.front.web.request import WebRequest
@@ -31,6 +33,7 @@ class Phase(Enum):
     CLOSING = "closing"
 
 
+@implementer(IHalfCloseableProtocol)
 class Channel(http.HTTPChannel):
     """A connection. Keep-alive and pipelining are Twisted's: one request at a time, at most 16 KiB read ahead."""
 
@@ -43,6 +46,8 @@ class Channel(http.HTTPChannel):
     _since_s = 0.0
     _dropped = 0
     _blocked = False
+    _half_closed = False
+    _finishing = False
 
     def connectionMade(self) -> None:
         """Twisted: somebody connected."""
@@ -89,7 +94,13 @@ class Channel(http.HTTPChannel):
             self._turn(Phase.IDLE)
         if self.factory.closing:
             self.persistent = 0
+        # Twisted goes on from here to what was pipelined, and so comes back here before it returns.
+        outermost, self._finishing = not self._finishing, True
         super().requestDone(request)  # type: ignore[no-untyped-call]
+        if outermost:
+            self._finishing = False
+            if self._half_closed:
+                self._end_if_answered()
 
     def pauseProducing(self) -> None:
         """Twisted: the client does not take what is written."""
@@ -102,6 +113,23 @@ class Channel(http.HTTPChannel):
         """Twisted: it has taken all."""
         self._blocked = False
         super().resumeProducing()  # type: ignore[no-untyped-call]
+
+    def readConnectionLost(self) -> None:
+        """Twisted: the client will send nothing more, but may still read (``nc -N``). It gets the answers to all that came whole."""
+        self._half_closed = True
+        self._end_if_answered()
+
+    def writeConnectionLost(self) -> None:
+        """Twisted: only where the writing side alone is closed, which happens nowhere here."""
+
+    def _end_if_answered(self) -> None:
+        # A browser leaves an endless answer just so; nothing else would tell that it has gone.
+        if self.phase is Phase.ANSWER and not self.requests[0].endless:
+            return
+        if self.phase is Phase.BODY:
+            self.requests[-1].cut()
+        self.persistent = 0
+        self.loseConnection()  # type: ignore[no-untyped-call]
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Twisted: a header or request line that is too long, or has no end."""

@@ -59,6 +59,8 @@ class WebRequest(http.Request):
     _begun = False
     _replying = False
     _sent = False
+    endless = False
+    """Whether the answer that is going out has no end by itself."""
     _route = ""
     _started_s = 0.0
 
@@ -104,12 +106,16 @@ class WebRequest(http.Request):
     def connectionLost(self, reason: Failure) -> None:
         """Twisted: the client is gone."""
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
-        self._body.cut()
+        self.cut()
         if self._outflow is not None:
             self._outflow.cut()
         reply, self._reply = self._reply, None
         if reply is not None and not self._replying:
             reply.abandon()
+
+    def cut(self) -> None:
+        """The body will not come to its end."""
+        self._body.cut()
 
     def _resume(self) -> None:
         if self.channel is not None:
@@ -245,6 +251,7 @@ class WebRequest(http.Request):
         reply, self._reply = self._reply, None
         assert reply is not None
         self._replying = True
+        self.endless = reply.endless
         pack(reply, self._header("accept-encoding"))
         self._head(reply)
         if reply.stream is None or self.method == b"HEAD":
