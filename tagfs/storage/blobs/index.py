@@ -20,6 +20,7 @@ from typing import Any
 
 from tagfs.errors import Corrupt, StartError, StorageFull, TagfsError, Unavailable
 from tagfs.storage.blobs.packs import OVERHEAD, Place
+from tagfs.storage.full import open_even_full, says_full
 
 FORMAT = 1
 """``user_version`` of the database; another one is made anew."""
@@ -264,8 +265,8 @@ class Index:
 
     def _failed(self, error: sqlite3.Error) -> TagfsError:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
-            return StorageFull(f"no space left for {self._path}: purge entries or give the device more space")
+        if says_full(error):
+            return StorageFull("no space is left for the index of small contents: give the device more space")
         if code in _BROKEN:
             return Corrupt(f"{self._path} is damaged ({error}): stop the node, delete the file, start again")
         return Unavailable(f"the index {self._path} cannot be used: {error}")
@@ -298,16 +299,27 @@ def _renew(path: str) -> sqlite3.Connection:
     for name in _paths(path):
         if os.path.exists(name):
             os.unlink(name)
-    database = _connect(path)
-    database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
+    try:
+        database = _connect(path)
+        database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
+    except sqlite3.Error as error:
+        raise StartError(f"the index {path} cannot be made: {error}") from error
     return database
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
-    database.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    return open_even_full(path, _connect_to)
+
+
+def _connect_to(uri: str) -> sqlite3.Connection:
+    database = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=60)
+    try:
+        database.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    except BaseException:
+        database.close()
+        raise
     return database
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
+from tagfs.errors import StorageFull
 from tagfs.storage.blobs.index import Index
 from tagfs.storage.blobs.packs import SEGMENT_HEADER, Item, Place
 from tagfs.storage.blobs.segments import Segments
@@ -34,7 +36,7 @@ def settle_segments(segments: Segments, index: Index) -> None:
             if end < size:
                 _LOG.info("pack segment %d: %d bytes of an unfinished write were cut off", number, size - end)
             segments.resume(number, end)
-    index.flush(segments.settled_to())
+    _flush(index, segments.settled_to())
 
 
 def _take_in(segments: Segments, index: Index, number: int, start: int) -> int:
@@ -70,4 +72,12 @@ def _add_unknown(index: Index, found: dict[bytes, Place], end: int) -> None:
         index.add(unknown)
     if index.is_due():
         (segment,) = {place.segment for place in unknown.values()}
-        index.flush({segment: end})
+        _flush(index, {segment: end})
+
+
+def _flush(index: Index, covered: Mapping[int, int]) -> None:
+    """Writes the index, if there is space: what it holds in memory serves as well, and the next start looks again."""
+    try:
+        index.flush(covered)
+    except StorageFull as error:
+        _LOG.warning("%s", error)

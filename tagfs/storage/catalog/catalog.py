@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import heapq
 import json
+import logging
 from collections.abc import Collection, Mapping, Sequence
 
 from zope.interface import implementer
 
+from tagfs.errors import StorageFull
 from tagfs.model.entry import KIND, Entry
 from tagfs.model.names import name_key
 from tagfs.model.order import Scope
@@ -25,6 +27,7 @@ from tagfs.storage.leaves import LEAVES, record_hash
 
 _FEW_LEAVES = 16
 """So many are sought one by one; for more, all entries of the partition are read."""
+_LOG = logging.getLogger(__name__)
 
 
 @implementer(ICatalog)
@@ -230,5 +233,7 @@ class SqliteCatalog:
         try:
             if self._database.is_writable:
                 self._upkeep.checkpoint()
+        except StorageFull as error:
+            _LOG.warning("%s", error)
         finally:
             self._database.close()

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from tagfs.errors import ReadOnly
+from tagfs.errors import ReadOnly, StorageFull
 from tagfs.storage.catalog.faults import fault, reading
 
 READERS = 8
@@ -59,10 +59,18 @@ class Database:
                 self._writer.execute("COMMIT")
             except sqlite3.Error as error:
                 self._undo()
-                raise self._translated(error) from error
+                found = self._translated(error)
+                if isinstance(found, StorageFull):
+                    self._reuse_log()
+                raise found from error
             except BaseException:
                 self._undo()
                 raise
+
+    def _reuse_log(self) -> None:
+        """Moves what it can of the log into the database, so that the next transaction may begin the log anew."""
+        with suppress(sqlite3.Error):
+            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _translated(self, error: sqlite3.Error) -> Exception:
         found = fault(error, writing=True)

@@ -1,7 +1,7 @@
 """What goes wrong in SQLite, said in the errors of tagfs. Layer: storage.
 
 =================================  ==========================================================================
-SQLITE_FULL                        StorageFull; the next write may succeed
+SQLITE_FULL, _IOERR_SHMSIZE        StorageFull; the next write may succeed
 SQLITE_IOERR, _READONLY, _CANTOPEN  while writing: ReadOnly, from then on; while reading: Corrupt
 SQLITE_CORRUPT, _NOTADB            Corrupt
 SQLITE_BUSY, _LOCKED, _NOMEM       Unavailable: another program holds the file, or memory is short
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tagfs.errors import Corrupt, ReadOnly, StorageFull, TagfsError, Unavailable
+from tagfs.storage.full import says_full
 
 _BROKEN = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -31,8 +32,8 @@ def fault(error: sqlite3.Error, *, writing: bool) -> TagfsError | None:
         return None
     primary = code & 0xFF
     reason = f"{error} ({error.sqlite_errorname})"
-    if primary == sqlite3.SQLITE_FULL:
-        return StorageFull("no space is left for the catalog; nothing was changed: free some space and try again")
+    if says_full(error):
+        return StorageFull("no space is left for the catalog; nothing was changed: give the device more space")
     if primary in _DAMAGED:
         return Corrupt(f"the catalog is damaged: {reason}; restore a back-up, or let the node copy everything anew")
     if primary in _BROKEN and writing:

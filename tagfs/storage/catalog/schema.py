@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sqlite3
 
+from tagfs.storage.full import open_even_full
+
 FORMAT = 1
 """Version of the tables (``PRAGMA user_version``); :mod:`~tagfs.storage.catalog.migrations` raises older ones to it."""
 APPLICATION = 0x74616766
@@ -18,6 +20,10 @@ BUSY_MS = 60_000
 """How long to wait where another program (a person's sqlite3 shell) has the database locked."""
 WAL_PAGES = 8_192
 """Pages (4 KiB) in the write-ahead log before they are moved into the database: what a crash costs at most to read again."""
+WAL_SHARE = 32
+"""On a small file system the log takes at most one part in this many of it."""
+_MIN_WAL_PAGES = 64
+_PAGE = 4096
 WRITER_CACHE_KIB = 32_768
 READER_CACHE_KIB = 4_096
 
@@ -79,21 +85,36 @@ CREATE TABLE journal (
 
 
 def connect(path: str, *, write: bool) -> sqlite3.Connection:
-    """A connection whose transactions are begun and ended by hand. Usable by any one thread at a time."""
+    """A connection whose transactions are begun and ended by hand. Usable by any one thread at a time. One that
+    writes can be opened on a full disk too."""
+    return open_even_full(path, lambda uri: _connect(uri, path, write))
+
+
+def _connect(uri: str, path: str, write: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=64
+        uri, uri=True, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=64
     )
-    cache = WRITER_CACHE_KIB if write else READER_CACHE_KIB
-    connection.execute(f"PRAGMA cache_size = -{cache}")
-    if write:
-        # FULL syncs the log at every commit: without it a power cut takes back what was acknowledged.
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
-        connection.execute(f"PRAGMA journal_size_limit = {WAL_PAGES * 4096 * 2}")
-    else:
-        connection.execute("PRAGMA query_only = ON")
+    try:
+        cache = WRITER_CACHE_KIB if write else READER_CACHE_KIB
+        connection.execute(f"PRAGMA cache_size = -{cache}")
+        if write:
+            # FULL syncs the log at every commit: without it a power cut takes back what was acknowledged.
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            pages = _log_pages(path)
+            connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+            connection.execute(f"PRAGMA journal_size_limit = {pages * _PAGE * 2}")
+        else:
+            connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _log_pages(path: str) -> int:
+    state = os.statvfs(os.path.dirname(path) or ".")
+    return min(WAL_PAGES, max(_MIN_WAL_PAGES, state.f_blocks * state.f_frsize // _PAGE // WAL_SHARE))
 
 
 def create(connection: sqlite3.Connection, node: str, epoch: str) -> None:
