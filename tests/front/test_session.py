@@ -447,6 +447,53 @@ def test_idle_session_is_closed(node: FakeNode) -> None:
     assert session.closed
 
 
+def test_a_dripping_line_is_no_activity(node: FakeNode) -> None:
+    """Bytes that never become a command, nor telnet commands, keep no session; the time-out counts from the line's
+    beginning."""
+    for drip in (b"x", b"\xff\xf1", b"\xff\xfd\x01", b"\xff", b"\xff\xfaa\xffb"):
+        session = WireSession(node, limits=Limits(idle_s=100, stall_s=1000))
+        for _ in range(21):
+            session.clock.advance(10)
+            if not session.closed:
+                session.send(drip)
+        assert session.closed, drip
+        assert b"421 no command for 100 s" in session.rest
+
+
+def test_a_line_typed_slowly_has_all_the_idle_time(node: FakeNode) -> None:
+    """Who begins to type late is not cut off in the middle of the line, nor is who types line after line."""
+    session = WireSession(node, limits=Limits(idle_s=100, stall_s=1000))
+    session.lines()
+    for _ in range(3):
+        session.clock.advance(85)
+        for character in b"COUNT x\r\n":
+            session.send(bytes([character]))
+            session.clock.advance(10)
+        assert session.codes() == ["213 "]
+
+
+def test_a_dripping_password_is_cut_off(node: FakeNode) -> None:
+    """A second line must come as a whole within the stall time-out of its beginning."""
+    session = WireSession(node, limits=Limits(stall_s=60))
+    session.send(b"USER-ADD a read\r\n")
+    for _ in range(13):
+        session.clock.advance(10)
+        if not session.closed:
+            session.send(b"x")
+    assert session.transport.aborted
+    session.lose()
+
+
+def test_a_content_that_comes_slowly_comes(node: FakeNode) -> None:
+    """Bytes of an announced content count, however few."""
+    session = WireSession(node, limits=Limits(idle_s=50, stall_s=20))
+    session.send(b"ADD 30 a\r\n")
+    for _ in range(30):
+        session.clock.advance(15)
+        session.send(b"x")
+    assert session.codes() == ["220 ", "150 ", "250 "]
+
+
 def test_last_replies_nobody_reads(node: FakeNode) -> None:
     """A session that ends is cut off where the client does not take the last replies."""
     session = WireSession(node, limits=Limits(stall_s=60))

@@ -46,6 +46,11 @@ class Intake:
         self.held = 0
         """Bytes of bodies that no verb has taken yet."""
 
+    @property
+    def partial(self) -> bool:
+        """Whether something of a line is here that has not ended."""
+        return self._framing.partial
+
     def feed(self, data: bytes) -> None:
         """Takes what the socket gave."""
         if not self._deaf:
@@ -100,6 +105,7 @@ class Intake:
         taker, self._taker = self._taker, None
         self.owed_to = None
         assert taker is not None
+        self._session.moved()
         taker.take_line(text)
 
     def _give_piece(self, data: bytes) -> None:
@@ -108,6 +114,7 @@ class Intake:
         if not self._framing.missing:
             self.body = self.owed_to = None
         self.held += len(data)
+        self._session.moved()
         body.push(data)
 
     def _released(self, size: int) -> None:

@@ -181,9 +181,10 @@ class Session:
         """The client sent these bytes."""
         if self._closing:
             return
-        self._watch.touch()
         self._intake.feed(data)
         self.pump()
+        if self._intake.partial:
+            self._watch.line_begun()
 
     def input_ended(self) -> None:
         """The client will send nothing more; it may still read (RFC 9293 section 3.6)."""
@@ -215,6 +216,12 @@ class Session:
         self._watch.output_flows()
         self._wake_writers()
         self.pump()
+
+    # What its intake tells
+
+    def moved(self) -> None:
+        """The client sent some of what it owes: bytes of a content, or the whole second line."""
+        self._watch.touch()
 
     # What exchanges use
 

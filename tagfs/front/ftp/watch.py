@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 class Watch:
     """The clock of one session: closes it when idle, aborts it when the client takes or sends nothing that is due."""
 
-    __slots__ = ("_call", "_door", "_last", "_paused_at", "_session")
+    __slots__ = ("_call", "_door", "_last", "_paused_at", "_session", "_typing")
 
     def __init__(self, session: Session, door: Door) -> None:
         self._session = session
         self._door = door
         self._call: IDelayedCall | None = None
-        self._last = 0.0  # when something came or was finished
+        self._last = 0.0  # when something whole came or was finished, or a line began after that
+        self._typing = False  # whether a line has begun since then
         self._paused_at: float | None = None  # since when the client takes no output
 
     @property
@@ -48,8 +49,16 @@ class Watch:
         self._call = self._door.clock.callLater(self._door.limits.stall_s, self._drop, "its last replies were not read")
 
     def touch(self) -> None:
-        """Something came or was finished."""
+        """A whole line or some of a content came, or something was finished."""
         self._last = self._door.clock.seconds()
+        self._typing = False
+
+    def line_begun(self) -> None:
+        """A part of a line is here. Only its beginning counts: who types slowly has all of the time-out for the line, who
+        drips bytes without end has no more."""
+        if not self._typing:
+            self.touch()
+            self._typing = True
 
     def output_waits(self) -> None:
         """The client takes no more output for now."""
