@@ -161,6 +161,23 @@ def test_curl_and_lftp_log_in(node: NodeProcess, require_tool: Tool, tmp_path: P
     assert codes(node, *log_in("reader"), "COUNT name:up.txt in:trash")[-1] == "213"
 
 
+def test_netcat_logs_in(node: NodeProcess, require_tool: Tool) -> None:
+    """All at once in a pipe, bare line feeds, and a user that is added by hand."""
+    host, port = node.address
+    lines = (
+        "COUNT nothing\nUSER admin\nPASS top secret\nUSER-ADD hand read\nh\nUSER hand\nPASS h\nCOUNT nothing\nMKD no\n"
+    )
+    done = subprocess.run(
+        [require_tool("nc.openbsd"), "-N", host, str(port)],
+        input=lines.encode(),
+        capture_output=True,
+        timeout=30,
+        check=True,
+    )
+    found = [line[:3].decode() for line in done.stdout.splitlines()]
+    assert found == ["220", "530", "331", "230", "331", "250", "331", "230", "213", "550"]
+
+
 def test_guessing_gets_slow(node: NodeProcess) -> None:
     """A line of guesses at one name does not come through in time; others are served meanwhile."""
     with node.connect(2) as guesser:
