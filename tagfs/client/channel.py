@@ -36,13 +36,17 @@ class Channel:
 
     def __init__(self, sock: socket.socket, timeout: float) -> None:
         """``timeout``: seconds in which *something* must move whenever there is something to wait for."""
-        self._timeout_ms = max(1, int(timeout * 1000))
+        self.be_patient(timeout)
         self._buffer = bytearray()
         self._at = 0
         self._queue: deque[bytearray | Iterator[bytes]] = deque()
         self._piece = memoryview(b"")
         self._deaf = False
         self._take(sock)
+
+    def be_patient(self, timeout: float) -> None:
+        """From now on, ``timeout`` seconds of silence end the connection."""
+        self._timeout_ms = max(1, int(timeout * 1000))
 
     def _take(self, sock: socket.socket) -> None:
         sock.setblocking(False)

@@ -15,7 +15,7 @@ from tagfs.client import rows as reading
 from tagfs.client.adding import add_command, stored_or_raise
 from tagfs.client.address import DEFAULT_ADDRESS, Address
 from tagfs.client.channel import Channel, connect
-from tagfs.client.errors import Closing, ConnectionLost, ProtocolViolation, refusal
+from tagfs.client.errors import Closing, ConnectionLost, NoGreeting, ProtocolViolation, TimedOut, refusal
 from tagfs.client.found import Found
 from tagfs.client.pipeline import COMMANDS, Body, Command, outcome, pipelined, send
 from tagfs.client.replies import Reply, read_reply, transcript
@@ -29,6 +29,8 @@ Made = TypeVar("Made")
 
 DEFAULT_TIMEOUT = 60.0
 """Seconds in which something must move. A node answers a write within a few seconds even when peers are gone."""
+GREETING_S = 5.0
+"""Seconds for the greeting, where the time-out is not shorter: a node speaks first, before it does anything else."""
 RESUMES = 3
 """Times in a row that a download goes on after a broken connection without any byte having come."""
 
@@ -48,7 +50,8 @@ class Client:
         """Connects, reads the greeting and logs in where a ``user`` is given; ``password`` may be a function that asks for it.
 
         ``timeout`` in seconds is for silence, not for a whole transfer. ``tls`` secures the connection before the login
-        (AUTH TLS, RFC 4217). Raises :class:`ConnectionFailed`, :class:`NotLoggedIn`, :class:`ProtocolViolation`.
+        (AUTH TLS, RFC 4217). Raises :class:`ConnectionFailed`, :class:`NoGreeting`,
+        :class:`NotLoggedIn`, :class:`ProtocolViolation`.
         """
         self.address = Address(host, port)
         self._user = user
@@ -92,7 +95,7 @@ class Client:
     def _connect(self) -> Channel:
         channel = connect(self.address, self._timeout)
         try:
-            greeting = read_reply(channel)
+            greeting = self._greeted(channel)
             self.greeting = greeting.text
             if greeting.code >= 400:
                 raise refusal(greeting.code, greeting.text)
@@ -105,6 +108,19 @@ class Client:
             channel.close()
             raise
         return channel
+
+    def _greeted(self, channel: Channel) -> Reply:
+        patience_s = min(self._timeout, GREETING_S)
+        channel.be_patient(patience_s)
+        try:
+            greeting = read_reply(channel)
+        except TimedOut:
+            what = "it may be a port for the web (HTTP) rather than the one for tags and FTP"
+            raise NoGreeting(
+                f"no greeting from {self.address} within {patience_s:g} seconds; {what}, or the node is overloaded"
+            ) from None
+        channel.be_patient(self._timeout)
+        return greeting
 
     def _log_in(self, channel: Channel, user: str) -> None:
         reply = self._ask(channel, f"USER {user}")

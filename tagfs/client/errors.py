@@ -36,6 +36,10 @@ class TimedOut(ConnectionLost):
     """Nothing moved in either direction for as long as the time-out; the connection is given up."""
 
 
+class NoGreeting(TimedOut):
+    """Something took the connection and did not say the first word, as a node does at once."""
+
+
 class ProtocolViolation(ClientError):
     """The other side does not speak the tag protocol, or broke a bound of it; the connection is given up."""
 

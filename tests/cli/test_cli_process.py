@@ -165,7 +165,21 @@ def test_interrupted(tmp_path):
 
 
 def test_a_time_out(tmp_path):
-    """A server that says nothing is given up after --timeout."""
+    """A server that answers nothing is given up after --timeout."""
+
+    def play(sock: socket.socket, lines: BinaryIO) -> None:
+        sock.sendall(b"220 hi\r\n")
+        lines.readline()
+        lines.readline()
+
+    with Script(play) as server:
+        done = run(server.port, "count", "--timeout", "0.2")
+    assert done.returncode == 1
+    assert b"no answer from the server within 0.2 seconds" in done.stderr
+
+
+def test_a_port_that_does_not_greet():
+    """A web server waits for the client to speak first; a node does not, so that is told soon, with what it may be."""
 
     def play(sock: socket.socket, lines: BinaryIO) -> None:
         lines.readline()
@@ -173,7 +187,8 @@ def test_a_time_out(tmp_path):
     with Script(play) as server:
         done = run(server.port, "count", "--timeout", "0.2")
     assert done.returncode == 1
-    assert b"no answer from the server within 0.2 seconds" in done.stderr
+    assert f"no greeting from 127.0.0.1:{server.port} within 0.2 seconds".encode() in done.stderr
+    assert b"web (HTTP)" in done.stderr and b"--timeout" not in done.stderr
 
 
 def test_bugs_are_one_line_and_a_hint(node):

@@ -12,12 +12,14 @@ from tagfs.client import (
     Command,
     ConnectionFailed,
     Missing,
+    NoGreeting,
     NotLoggedIn,
     NotSupported,
     SourceFailed,
 )
+from tagfs.client import client as client_module
 from tagfs.client.adding import add_command
-from tests.client.fake_server import MemoryNode, Shelf
+from tests.client.fake_server import MemoryNode, Script, Shelf
 
 
 def test_store_find_read(client):
@@ -204,3 +206,10 @@ def test_ipv6():
         assert client.count() == 7
     thread.join(5)
     listener.close()
+
+
+def test_a_greeting_is_not_waited_for_as_long_as_an_answer(monkeypatch):
+    """Where nothing speaks first it is no node, however much time its answers may take."""
+    monkeypatch.setattr(client_module, "GREETING_S", 0.05)
+    with Script(lambda sock, lines: lines.readline() and None) as server, pytest.raises(NoGreeting, match="HTTP"):
+        Client(port=server.port, timeout=30)
