@@ -140,8 +140,23 @@ def test_a_dry_run_shows_tags_and_stores_nothing(tagfs, shelf, tree):
     """--dry-run shows each file with its tags."""
     result = tagfs("import", tree, "--dry-run")
     assert "beach/2024/a.txt: beach 2024\n" in result.stdout
-    assert "5 files would be stored" in result.stdout
+    size = sum(path.stat().st_size for path in tree.rglob("*") if path.is_file())
+    assert f"5 files would be stored ({size})" in result.stdout
+    assert tagfs.json("import", tree, "--dry-run")["bytes"] == size
     assert not shelf.entries
+
+
+def test_empty_files_are_one_only_in_one_folder(tagfs, shelf, tmp_path):
+    """All empty files have one content; of one name in two folders they stay two, and are known when they come again."""
+    for folder in ("a", "b"):
+        (tmp_path / "t" / folder).mkdir(parents=True)
+        (tmp_path / "t" / folder / "__init__.py").write_bytes(b"")
+    assert "2 files would be stored (0), 0 would be merged" in tagfs("import", tmp_path / "t", "--dry-run").stdout
+    assert "2 files stored (0), 0 merged" in tagfs("import", tmp_path / "t").stdout
+    assert sorted(entry.home for entry in shelf.entries.values()) == ["a", "b"]
+    (tmp_path / "t" / "c").mkdir()
+    (tmp_path / "t" / "c" / "__init__.py").write_bytes(b"")
+    assert "1 file stored (0), 0 merged with what was there, 2 there already" in tagfs("import", tmp_path / "t").stdout
 
 
 @pytest.mark.parametrize("after", [0, 1, 3])

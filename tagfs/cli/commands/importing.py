@@ -44,8 +44,8 @@ def import_(
 ) -> None:  # fmt: skip
     """Store all files below DIR, with tags from their folders or from their metadata.
 
-    What is there already (same content, same name) is not stored again; it gets the tags it lacks. So a broken import is
-    simply run again. A folder that tagfs export wrote is restored as it was: names, tags, homes, times.
+    What is there already (same content, same name; for an empty file, also the same folder) is not stored again; it gets
+    the tags it lacks. So a broken import is simply run again. A folder that tagfs export wrote is restored as it was: names, tags, homes, times.
     """
     from tagfs.cli.extractors.registry import chosen
     from tagfs.cli.intake import manifest
@@ -122,8 +122,7 @@ def _tell(session: Session, report: Report, dry_run: bool) -> None:
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in sorted(report.passed.items()))
         note(f"passed over: {kinds}")
     would = "would be " if dry_run else ""
-    size = "" if dry_run else f" ({human_size(report.bytes)})"
     say(
-        f"{many(report.stored, 'file')} {would}stored{size}, {report.merged:,} {would}merged with what was there, "
+        f"{many(report.stored, 'file')} {would}stored ({human_size(report.bytes)}), {report.merged:,} {would}merged with what was there, "
         f"{report.there:,} there already, {len(report.problems):,} not read"
     )

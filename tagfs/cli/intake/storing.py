@@ -116,6 +116,7 @@ class Storing:
             new[(*_identity(candidate), str(at)) if candidate.exact else _identity(candidate)] = candidate
         if self._dry_run:
             self._report.stored += len(new)
+            self._report.bytes += sum(candidate.size for candidate in new.values())
             return
         self._retag(retag)
         self._store(list(new.values()), shares)
@@ -224,7 +225,8 @@ class Storing:
 
 
 def _identity(candidate: Candidate) -> tuple[str, ...]:
-    return candidate.digest, name_key(candidate.name)
+    home = () if candidate.size else (candidate.home,)
+    return candidate.digest, name_key(candidate.name), *home
 
 
 class _Question(NamedTuple):
@@ -253,8 +255,11 @@ def _questions(batch: list[Candidate], places: Iterable[int]) -> Iterator[_Quest
 
 
 def _same(candidate: Candidate) -> str:
-    """The query for entries with the candidate's content and name; of a manifest, also in its home."""
-    where = f" and home:{quoted(candidate.home)}" if candidate.exact else ""
+    """The query for entries with the candidate's content and name; of a manifest, also in its home.
+
+    In its home as well where it is empty: every ``__init__.py`` has that content, and they are not one file.
+    """
+    where = f" and home:{quoted(candidate.home)}" if candidate.exact or not candidate.size else ""
     return f"(digest:{candidate.digest} and name:{quoted(candidate.name)}{where})"
 
 
