@@ -224,6 +224,20 @@ def read_search(argument: str) -> str:
     return _read(check_search, _only(argument, "one name"))
 
 
+def read_verb(argument: str) -> Located | None:
+    """``[verb]`` of HELP, and its column."""
+    words = located_arguments(argument)
+    if len(words) > 1:
+        raise QueryError("too many words", words[1][1], "one command")
+    return words[0] if words else None
+
+
+def read_nothing(argument: str) -> None:
+    """Of a command that takes no arguments."""
+    if argument.strip():
+        raise QueryError("this command takes no arguments", len(argument) - len(argument.lstrip()) + 1)
+
+
 def read_user(argument: str) -> str:
     """``name`` of a user."""
     return _only(argument, "a user's name")[0]

@@ -53,6 +53,27 @@ def test_greets_and_answers(node: FakeNode) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("INFO x", "501 column 1: "),
+        ("ADD-TAGS beach | a/b", "501 column 9: "),
+        ("ADD-TAGS pipe | x | y", "501 column 10: "),
+        ("DELETE-TAG a|b", "501 column 2: "),
+        ("GET x | offset=1", "501 column 1: "),
+        ("COUNT ä\x01", "501 column 2: a command line has no control characters"),
+        ("UNSAVE", "501 column 1: something is missing, expected one name"),
+        ("USER-ADD a:b read\r\npw", "501 column 1: "),
+        ("HELP  frobnicate", "501 column 2: there is no command FROBNICATE"),
+        ("HELP find x", "501 column 6: too many words, expected one command"),
+        ("USERS x", "501 column 1: "),
+    ],
+)
+def test_refusals_name_the_column(session: WireSession, line: str, answer: str) -> None:
+    """A 501 for an argument says where in it."""
+    assert session.ask(line)[-1].startswith(answer)
+
+
+@pytest.mark.parametrize(
     ("line", "code"),
     [
         (b"NO\x00OP", "500 "),
@@ -683,6 +704,19 @@ def test_content_that_breaks_off_later(node: FakeNode, session: WireSession) -> 
     assert session.rest == b"150 3\r\n"
     assert session.transport.aborted
     session.lose()
+
+
+def test_a_long_line_whose_size_is_not_seen(node: FakeNode, session: WireSession) -> None:
+    """It is told that the line is too long, not that the size is wrong, and then the session ends."""
+    session.send(b"ADD " + b" " * 70_000 + b"5 x\r\nNOOP\n")
+    assert [line[:29] for line in session.lines()] == ["500 a line has at most 65536 ", "421 closing, since what follo"]
+    assert session.closed
+
+
+def test_saved_names_are_whole_fields(session: WireSession) -> None:
+    """A name stands in its row as it is, as in rows of entries."""
+    session.ask('SAVE "a | \\"b" | x y')
+    assert session.ask("SAVED") == ["214-name, query", ' a | "b\tx y', "214 total=1"]
 
 
 def test_nothing_counts_behind_an_unreadable_size(node: FakeNode, session: WireSession) -> None:

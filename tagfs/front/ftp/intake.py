@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CONTROLS = bytes([*range(9), *range(10, 32), 127])
 """Bytes that no command line may hold; TAB counts as a space."""
+_CONTROL = re.compile(b"[%b]" % re.escape(CONTROLS))
 _WORD = re.compile(rb"[ \t]*([^ \t]*)[ \t]?")
 REFUSED = Verb("", run=lambda exchange: None)
 """Stands for the verb of a line that has none."""
@@ -136,9 +137,9 @@ class Intake:
             try:
                 body = self._announced(verb.body(argument))
             except BadRequest as error:
-                return self._unreadable(error)
+                return self._unreadable(error.ftp, str(error))
         if line.translate(None, CONTROLS) != line:
-            exchange = self._refuse(501, "a command line has no control characters", body)
+            exchange = self._refuse(501, f"column {_control(argument)}: a command line has no control characters", body)
         else:
             exchange = self._exchange(verb, argument, body)
         return self._expecting(verb, exchange)
@@ -157,7 +158,7 @@ class Intake:
         except UnicodeDecodeError as error:
             if verb.any_bytes:
                 return Exchange(self._session, verb, argument.decode("utf-8", "surrogateescape"), body)
-            return self._refuse(501, f"column {error.start + 1}: the text is not UTF-8", body)
+            return self._refuse(501, f"column {_column(argument, error.start)}: the text is not UTF-8", body)
 
     def _announced(self, size: int) -> Body:
         body = Body(size, self._released)
@@ -177,11 +178,11 @@ class Intake:
         shown = name[:32].decode("ascii", "replace").replace("\ufffd", "?")
         return self._refuse(500, f"unknown command {shown}; HELP lists the commands")
 
-    def _unreadable(self, error: BadRequest) -> Exchange:
+    def _unreadable(self, code: int, text: str) -> Exchange:
         """What follows could be content, and content must never run as commands: so nothing more is read."""
         self.clear()
         self._deaf = True
-        exchange = self._refuse(error.ftp, str(error))
+        exchange = self._refuse(code, text)
         exchange.last_words = "closing, since what follows could be content"
         return exchange
 
@@ -190,14 +191,26 @@ class Intake:
             raise HttpSeen
         name, argument = _split(event.head)
         verb = self._verbs.get(name.upper())
+        fault = f"a line has at most {self._framing.limit} bytes"
         body = None
         if verb is not None and verb.body is not None:
             try:
                 body = self._announced(verb.body(argument))
-            except BadRequest as error:
-                return self._unreadable(error)
-        exchange = self._refuse(500, f"a line has at most {self._framing.limit} bytes", body)
+            except BadRequest:
+                return self._unreadable(500, fault)  # the size may well be in the part that was not kept
+        exchange = self._refuse(500, fault, body)
         return exchange if verb is None else self._expecting(verb, exchange)
+
+
+def _control(argument: bytes) -> int:
+    """The column of the first control character; the verb has none, or it would be none."""
+    found = _CONTROL.search(argument)
+    return _column(argument, found.start() if found else 0)
+
+
+def _column(argument: bytes, index: int) -> int:
+    """The column, in characters from 1, of a byte."""
+    return len(argument[:index].decode("utf-8", "replace")) + 1
 
 
 def _split(line: bytes) -> tuple[bytes, bytes]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from tagfs.front.ftp.exchange import Exchange
 from tagfs.front.ftp.tag_verbs_content import copies_text
 from tagfs.front.ftp.verb import Run, Verb
-from tagfs.model.query import quote_tag
 from tagfs.node.interfaces import Changed
 from tagfs.wire import tag_commands
 from tagfs.wire.tag_rows import plain
@@ -71,7 +70,7 @@ async def saved(exchange: Exchange) -> None:
     searches = await exchange.node.saved_searches(exchange.principal)
     exchange.open(214, "name, query")
     for name, query in searches:
-        exchange.row(f"{plain(quote_tag(name))}\t{plain(query)}")
+        exchange.row(f"{plain(name)}\t{plain(query)}")
     exchange.reply(214, f"total={len(searches)}")
 
 

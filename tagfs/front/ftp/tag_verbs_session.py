@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tagfs.errors import BadRequest
+from tagfs.errors import QueryError
 from tagfs.front.ftp.exchange import Exchange
 from tagfs.front.ftp.verb import Verb
+from tagfs.wire import tag_commands
 
 
 def noop(exchange: Exchange) -> None:
@@ -20,17 +21,18 @@ def quit_(exchange: Exchange) -> None:
 
 def help_(exchange: Exchange) -> None:
     """``HELP [verb]``"""
-    name = exchange.argument.strip().upper()
+    asked = tag_commands.read_verb(exchange.argument)
     verbs = exchange.session.door.verbs
-    if not name:
+    if asked is None:
         exchange.open(214, "commands; HELP verb tells more of one")
         for verb in verbs.values():
             exchange.row(verb.usage or verb.name)
         exchange.reply(214, "End")
         return
+    name, column = asked[0].upper(), asked[1]
     known = verbs.get(name.encode("utf-8", "replace"))
     if known is None:
-        raise BadRequest(f"there is no command {name[:32]}; HELP lists the commands")
+        raise QueryError(f"there is no command {name[:32]}; HELP lists the commands", column)
     exchange.open(214, known.usage or known.name)
     exchange.row(known.summary)
     exchange.reply(214, "End")

@@ -10,8 +10,7 @@ from tagfs.wire import tag_commands
 
 async def users(exchange: Exchange) -> None:
     """``USERS``"""
-    if exchange.argument.strip():
-        raise BadRequest("USERS takes no arguments")
+    tag_commands.read_nothing(exchange.argument)
     found = await exchange.node.users(exchange.principal)
     exchange.open(214, "name, role")
     for name, role in found:
