@@ -42,7 +42,9 @@ class DataDirectory:
             self.fresh = self._is_fresh()
             if self.fresh:
                 write_durably(path / _MAKING_FILE, b"", 0o600)
-            self.identity = identity.create(path) if self.fresh else identity.load(path)
+            # A start that was cut off may have made a catalog under the identity that is there.
+            made = not self.fresh or (path / identity.FILE).exists()
+            self.identity = identity.load(path) if made else identity.create(path)
             (path / _RUN_FILE).unlink(missing_ok=True)
         except BaseException:
             os.close(self._lock)

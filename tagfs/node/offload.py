@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from tagfs.errors import Unavailable
+from tagfs.errors import StorageFull, Unavailable
 from tagfs.model.record import Record, Ref
 from tagfs.storage.interfaces import MAX_BATCH, SMALL_CONTENT, Blob, IBlobStore, ICatalog
 
@@ -100,10 +100,18 @@ class GroupCommit:
     writes (:meth:`exclusive`) takes its turn in the same queue.
     """
 
-    def __init__(self, offload: Offload, catalog: ICatalog, blobs: IBlobStore) -> None:
+    def __init__(
+        self,
+        offload: Offload,
+        catalog: ICatalog,
+        blobs: IBlobStore,
+        heard: Callable[[Done | Failure], None] = lambda outcome: None,
+    ) -> None:
+        """``heard`` is told each outcome on the reactor thread, before whoever asked for it."""
         self._offload = offload
         self._catalog = catalog
         self._blobs = blobs
+        self._heard = heard
         self._queue: deque[_Write] = deque()
         self._running = False
         self._closed = False
@@ -162,14 +170,17 @@ class GroupCommit:
         return group
 
     def _end(self, result: object, group: list[_Write]) -> None:
-        self._running = False
-        self._begin()
+        # The next group begins when all have heard, not with the first that asks for more: what they ask for now
+        # becomes one group, and two busy threads would mostly wait for each other's interpreter lock.
         for write in group:
             outcome = write.outcome
             if outcome is None:
                 assert isinstance(result, Failure)
                 outcome = result
+            self._heard(outcome)
             write.answer.callback(outcome)
+        self._running = False
+        self._begin()
         if not self._running:
             waiting, self._idle = self._idle, []
             for idle in waiting:
@@ -179,7 +190,14 @@ class GroupCommit:
 def _commit(catalog: ICatalog, blobs: IBlobStore, group: Sequence[_Write]) -> None:
     """Makes a group durable and gives each write its outcome; a write whose plan fails does not touch the others."""
     contents = [write.content for write in group if write.content is not None]
-    stored = blobs.put_many(contents) if contents else ()
+    try:
+        stored = blobs.put_many(contents) if contents else ()
+    except StorageFull:
+        # Deletes and changes of tags that came along need no room for contents.
+        full = Failure()
+        for write in group:
+            write.outcome = None if write.content is None else full
+        stored, group = (), [write for write in group if write.content is None]
     try:
         refs = [ref for write in group for ref in write.refs]
         _merge_planned(catalog, group, iter(stored), iter(catalog.get(refs) if refs else ()))
