@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import task
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger, globalLogPublisher, textFileLogObserver
 
 from tagfs.errors import BadRequest, StorageFull
 from tagfs.front.ftp import data_setup
@@ -146,6 +148,22 @@ async def opened(setup: DataSetup) -> tuple[DataConnection, socket.socket]:
     host, port = await setup.listen()
     caller = call((str(host), port))
     return (await setup.open()).connection, caller
+
+
+async def test_ports_of_the_pool_make_no_noise(ports: PassivePorts) -> None:
+    """A log is for people: ports that open and close on their own do not fill it."""
+    log = io.StringIO()
+    observer = textFileLogObserver(log)
+    globalLogPublisher.addObserver(observer)
+    try:
+        lease = await ports.lease(HOME, HOME, lambda connection: None)
+        Logger().info("the log works")
+        lease.release()
+        await ports.close()
+    finally:
+        globalLogPublisher.removeObserver(observer)
+    (line,) = log.getvalue().splitlines()
+    assert line.endswith("the log works")
 
 
 async def test_strangers_are_turned_away(ports: PassivePorts, setup: DataSetup) -> None:

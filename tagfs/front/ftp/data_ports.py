@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.tcp import Port
 from twisted.logger import Logger
+from twisted.python.log import callWithContext
 
 from tagfs.errors import TagfsError
 from tagfs.front.ftp.data_connection import DataConnection
@@ -28,6 +29,10 @@ BACKLOG = 8
 
 FEWEST = 8
 """Ports that are opened before one is leased again, so that a call that comes late finds no new lease of its port."""
+
+
+UNLOGGED = {"log_format": ""}
+"""What Twisted says of a port that opens, whatever its factory's ``noisy``: an empty text, which logs leave out."""
 
 
 class NoDataConnection(TagfsError):
@@ -147,7 +152,8 @@ class PassivePorts:
         try:
             for number in self._numbers():
                 try:
-                    port = await kind(self._reactor, number, BACKLOG, str(local)).listen(listener)
+                    endpoint = kind(self._reactor, number, BACKLOG, str(local))
+                    port = await callWithContext(UNLOGGED, endpoint.listen, listener)
                 except CannotListenError:
                     continue
                 listener.listening = port
@@ -170,7 +176,10 @@ class PassivePorts:
 
     async def _shut(self, listener: _Listener) -> None:
         self._open.discard(listener)
-        stopped = listener.listening.stopListening() if listener.listening is not None else None
+        port = listener.listening
+        if isinstance(port, Port):
+            port._logConnectionLostMsg = _say_nothing  # its "Port Closed"; there is no public way to be quiet
+        stopped = port.stopListening() if port is not None else None
         if isinstance(stopped, Deferred):
             await stopped
 
@@ -180,3 +189,7 @@ class PassivePorts:
         self._free.clear()
         for listener in tuple(self._open):
             await self._shut(listener)
+
+
+def _say_nothing() -> None:
+    """In place of a line in the log."""
