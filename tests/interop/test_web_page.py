@@ -100,6 +100,11 @@ def test_the_page_does_what_it_offers(browser: Any, address: str, tmp_path: Path
     page.keyboard.type(" and (")
     page.keyboard.press("Enter")
     page.locator("#fault:has-text('column')").wait_for()
+    other = visit(browser, address + "/#q=beach+and+(", faults)
+    other.locator("#fault:has-text('column')").wait_for()
+    border = other.locator("#results").evaluate("list => getComputedStyle(list).borderTopColor")
+    assert border == "rgba(0, 0, 0, 0)"  # an empty frame would look like a result
+    other.close()
     faults[:] = [fault for fault in faults if "400 (Bad Request)" not in fault]  # that is what was asked for
 
     page.click("nav [data-view=nodes]")
