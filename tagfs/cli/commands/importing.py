@@ -45,7 +45,8 @@ def import_(
     """Store all files below DIR, with tags from their folders or from their metadata.
 
     What is there already (same content, same name; for an empty file, also the same folder) is not stored again; it gets
-    the tags it lacks. So a broken import is simply run again. A folder that tagfs export wrote is restored as it was: names, tags, homes, times.
+    the tags it lacks. So a broken import is simply run again. A folder that tagfs export wrote is restored as it was:
+    names, tags, homes, times.
     """
     from tagfs.cli.extractors.registry import chosen
     from tagfs.cli.intake import manifest
