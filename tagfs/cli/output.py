@@ -12,6 +12,9 @@ import click
 
 SAMPLE = 1000
 """Rows that a table's column widths are computed from; later rows are still printed whole."""
+LEAST = 8
+"""Columns of a terminal that a text is not cut below, however narrow the terminal is."""
+GAP = "  "
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
@@ -99,13 +102,49 @@ def write_rows(rows: Iterable[str]) -> None:
     sys.stdout.flush()
 
 
-def write_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> None:
-    """Aligned columns under their heads; the columns in ``right`` are set to the right, the last one runs on."""
+def write_table(
+    heads: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = (), cut: Sequence[int] = ()
+) -> None:
+    """Aligned columns under their heads; the columns in ``right`` are set to the right, the last one runs on.
+
+    Texts of the columns in ``cut`` end in … where the rows would be wider than the terminal.
+    """
     rest = iter([printable(cell) for cell in row] for row in rows)
     sample = list(islice(rest, SAMPLE))
     widths = [max(map(width, column)) for column in zip(heads, *sample, strict=True)]
+    if cut:
+        _narrow(widths, cut)
+        rest = (_cut_row(row, widths, cut) for row in rest)
+        sample = [_cut_row(row, widths, cut) for row in sample]
     for line in _aligned(chain([heads], sample, rest), widths, frozenset(right)):
         click.echo(line)
+
+
+def _narrow(widths: list[int], cut: Sequence[int]) -> None:
+    """Takes from the widest of the columns ``cut`` what is too much for the terminal, but leaves each :data:`LEAST`."""
+    from shutil import get_terminal_size
+
+    over = sum(widths) + len(GAP) * (len(widths) - 1) - get_terminal_size().columns
+    while over > 0:
+        widest = max(cut, key=widths.__getitem__)
+        if widths[widest] <= LEAST:
+            break
+        widths[widest] -= 1
+        over -= 1
+
+
+def _cut_row(row: list[str], widths: Sequence[int], cut: Sequence[int]) -> list[str]:
+    return [shortened(cell, widths[at]) if at in cut else cell for at, cell in enumerate(row)]
+
+
+def shortened(text: str, columns: int) -> str:
+    """``text`` in at most so many columns of a terminal; where some of it is missing, … stands at the end."""
+    if width(text) <= columns:
+        return text
+    text = text[: columns - 1]  # no character but a combining one takes less than a column
+    while width(text) >= columns:
+        text = text[:-1]
+    return text + "…"
 
 
 def _aligned(rows: Iterable[Sequence[str]], widths: Sequence[int], right: frozenset[int]) -> Iterator[str]:
@@ -115,7 +154,7 @@ def _aligned(rows: Iterable[Sequence[str]], widths: Sequence[int], right: frozen
         for at, cell in enumerate(row):
             gap = " " * max(0, widths[at] - width(cell))
             cells.append(gap + cell if at in right else cell if at == last else cell + gap)
-        yield "  ".join(cells).rstrip()
+        yield GAP.join(cells).rstrip()
 
 
 def width(text: str) -> int:

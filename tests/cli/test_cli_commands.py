@@ -320,3 +320,27 @@ def test_completion_asks_the_node(tagfs, store):
     assert complete("list", "bea", server="127.0.0.1:1") == []
     assert "list" in complete("li", server=here)
     assert "_TAGFS_COMPLETE" in tagfs("completion", "bash").stdout
+
+
+@pytest.mark.parametrize("words", [["cluster", "set", "copies=3"], ["backup"], ["backup", "--to", "x"]])
+def test_commands_of_later_versions(tagfs, words):
+    """Who asks for one is told that it is not there and what is; the help does not list it."""
+    said = tagfs(*words, code=2).stderr
+    assert f"'tagfs {words[0]}' is not in this version; " in said
+    assert said.count("\n") == 1
+    assert "backup" not in tagfs("--help").stdout
+
+
+def test_what_is_no_file_can_come_through_the_standard_input(tagfs):
+    """The refusal of a device or a pipe says how its bytes are stored."""
+    assert "tagfs add - --name NAME < /dev/null" in tagfs("add", "/dev/null", code=2).stderr
+
+
+def test_numbers_are_numbers_in_json(tagfs, store, monkeypatch):
+    """A size and a count of versions can be computed with."""
+    from tagfs.client.rows import Information
+
+    fields = (("id", "x"), ("size", "7"), ("versions", "2"), ("name", "7"), ("nodes", "one"))
+    monkeypatch.setattr("tagfs.client.Client.info", lambda *_: Information(fields))
+    told = tagfs.json("info", store("a"))
+    assert (told["size"], told["versions"], told["name"]) == (7, 2, "7")

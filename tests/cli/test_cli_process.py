@@ -247,6 +247,21 @@ def test_tables_on_a_terminal(terminal, tagfs, store):
     assert terminal("tags").splitlines()[0].split() == ["COUNT", "TAG"]
 
 
+def test_a_long_name_does_not_widen_all_rows(terminal, store, monkeypatch):
+    """What is too wide for the terminal is cut and ends in …; what fits is whole, and so is an id."""
+    monkeypatch.setenv("COLUMNS", "100")
+    long = store("n" * 200 + ".txt", "sea")
+    wide = store("日" * 60, "sea")
+    short = store("short.txt", "beach", "sea")
+    lines = terminal("list", "--sort", "name").splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == [long, short, wide]
+    assert "nnn…  sea" in lines[1] and "short.txt " in lines[2] and lines[2].endswith("beach sea")
+    assert "日…" in lines[3]
+    assert max(map(len, lines)) == 100
+    monkeypatch.setenv("COLUMNS", "20")
+    assert "nnnnnnn…  sea" in terminal("list", "--sort", "name")
+
+
 def test_names_cannot_control_a_terminal(terminal, shelf, store):
     """Escape sequences in what a server says are not passed on."""
     identifier = store("x", "t")

@@ -76,7 +76,7 @@ def _table(found: Found) -> None:
         return
     from itertools import chain
 
-    write_table(("ID", "SIZE", "MODIFIED (UTC)", "NAME", "TAGS"), chain([first], rows), right=[1])
+    write_table(("ID", "SIZE", "MODIFIED (UTC)", "NAME", "TAGS"), chain([first], rows), right=[1], cut=[3, 4])
     of = "" if shown == found.total else f" of {found.total:,}"
     click.echo(f"{many(shown, 'entry')}{of}", err=True)
 
@@ -131,8 +131,7 @@ def info(session: Session, entry_id: str) -> None:
             name: told.all(name) if len(told.all(name)) > 1 else told.get(name) for name in names
         }
         value["tags"] = list(told.tags)
-        if told.get("size").isdigit():
-            value["size"] = int(told.get("size"))
+        value |= {name: int(told.get(name)) for name in ("size", "versions") if told.get(name).isdigit()}
         value["nodes"] = told.get("nodes").split()
         write_json(value)
     elif on_terminal():

@@ -79,7 +79,9 @@ def _given(path: str, name: str | None) -> Given:
     if os.path.isdir(path):
         raise UsageFailure(f"{path} is a folder; store it with: tagfs import {path}")
     if not os.path.isfile(path) and os.path.exists(path):
-        raise UsageFailure(f"{path} is no regular file")
+        raise UsageFailure(
+            f"{path} is no regular file; what can be read from it is stored with: tagfs add - --name NAME < {path}"
+        )
     found = os.stat(path)
     if not os.access(path, os.R_OK):
         raise Failure(f"{path}: no permission to read it")
