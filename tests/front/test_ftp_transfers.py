@@ -342,6 +342,7 @@ async def test_uploads_to_one_path_at_once_are_versions(ftp: FtpWorld, monkeypat
 async def test_a_store_that_fails_says_why(ftp: FtpWorld, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """What goes wrong once all bytes are here reaches the client as what it is, and the session goes on."""
     receive = ftp.node.receive
+    aborted: list[Any] = []
 
     async def full(*asked: Any, **more: Any) -> Any:
         from twisted.internet import reactor
@@ -352,6 +353,7 @@ async def test_a_store_that_fails_says_why(ftp: FtpWorld, monkeypatch: pytest.Mo
     async def failing(*asked: Any, **more: Any) -> Any:
         receiving = await receive(*asked, **more)
         monkeypatch.setattr(type(receiving), step, full)
+        monkeypatch.setattr(type(receiving), "abort", aborted.append)
         return receiving
 
     def work(client: Client) -> None:
@@ -365,6 +367,7 @@ async def test_a_store_that_fails_says_why(ftp: FtpWorld, monkeypatch: pytest.Mo
     monkeypatch.setattr(ftp.node, "receive", failing)
     await ftp.session(work)
     assert await ftp.found() == []
+    assert len(aborted) == 1, "what was received must not take room for ever"
 
 
 async def test_abor_in_the_same_packet(ftp: FtpWorld) -> None:

@@ -162,8 +162,12 @@ async def _store(exchange: Exchange, spot: Spot, receiving: Any, what: str = "")
 
 
 async def _commit(exchange: Exchange, spot: Spot, receiving: Any) -> Added:
-    async with state_of(exchange).door.turn(spot):
-        return await changes.store(lookup_of(exchange), spot, receiving)
+    try:
+        async with state_of(exchange).door.turn(spot):
+            return await changes.store(lookup_of(exchange), spot, receiving)
+    except BaseException:
+        receiving.abort()
+        raise
 
 
 async def _receive(exchange: Exchange, receiving: Any) -> None:
@@ -200,7 +204,11 @@ async def _keep(receiving: Any, slot: str) -> int:
     if not receiving.size:
         receiving.abort()
         return 0
-    kept: int = await receiving.keep(slot)
+    try:
+        kept: int = await receiving.keep(slot)
+    except BaseException:
+        receiving.abort()
+        raise
     return kept
 
 
