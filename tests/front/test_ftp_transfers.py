@@ -353,7 +353,7 @@ async def test_a_store_that_fails_says_why(ftp: FtpWorld, monkeypatch: pytest.Mo
     async def failing(*asked: Any, **more: Any) -> Any:
         receiving = await receive(*asked, **more)
         monkeypatch.setattr(type(receiving), step, full)
-        monkeypatch.setattr(type(receiving), "abort", aborted.append)
+        monkeypatch.setattr(type(receiving), "abort", lambda self: aborted.append(self))
         return receiving
 
     def work(client: Client) -> None:
