@@ -90,6 +90,11 @@ class Options(usage.Options):
         print(f"tagfs {__version__}")  # noqa: T201 - that is what the option is for
         raise SystemExit(0)
 
+    def parseArgs(self, *words: str) -> None:
+        """Takes none."""
+        if words:
+            raise usage.UsageError(f"{words[0]!r} is no option")
+
     def parseOptions(self, options: Any = None) -> None:
         """Ends the process with one line where an option is wrong; twistd itself would print its whole help."""
         try:
@@ -154,6 +159,8 @@ class NodeService(Service):
 
     def _start(self) -> None:
         settings = self.settings
+        if settings.cluster_key is not None:
+            raise StartError("--cluster-key: this version has no clusters yet; leave it out, and the node runs alone")
         _allow_open_files()
         standard_logging.hear()
         directory = DataDirectory(settings.data)
@@ -174,6 +181,7 @@ class NodeService(Service):
         housekeeping = Housekeeping(core, self.reactor, settings.trash_days)
         self._closers.append(housekeeping.stop)
         self._open_doors(node, directory.identity)
+        accounts.private = all(_is_local(door.port) for door in self._doors if door.name in _FILE_DOORS)
         housekeeping.start()
         # Not before the reactor has its signal handlers: whoever reads run.json may send SIGTERM at once.
         self.reactor.callWhenRunning(self._announce, directory, node)

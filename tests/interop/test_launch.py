@@ -126,6 +126,7 @@ def test_a_taken_port_is_named(node: NodeProcess, tmp_path: Path) -> None:
         (["--ftp", "tcp:0:interface=no.such.host.invalid"], ["--ftp"]),
         (["--join", "127.0.0.1:4747"], ["--join", "--cluster-key"]),
         (["--no-such-option"], ["no-such-option"]),
+        (["start"], ["'start' is no option"]),
         (["--cluster-key", "key", "--node", "tcp:0:interface=127.0.0.1"], ["--cluster-key", "no clusters yet"]),
         (["--config", "missing.toml"], ["missing.toml"]),
         (["--ftp", "tcp:0:interface=0.0.0.0"], ["--anonymous", "no users", "tagfs user add"]),
