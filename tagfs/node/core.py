@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from tagfs.errors import ReadOnly
+from tagfs.errors import ReadOnly, StorageFull
 from tagfs.model import entry as entries
 from tagfs.model.names import fold
 from tagfs.model.record import Record, Ref
@@ -21,12 +21,14 @@ from tagfs.model.vocabulary import KIND as TAG
 from tagfs.model.vocabulary import Vocabulary, definition
 from tagfs.node.interfaces import Copies
 from tagfs.node.offload import Done, GroupCommit, Offload, Plan
-from tagfs.storage.interfaces import MAX_PAGE, IBlobStore, ICatalog
+from tagfs.storage.interfaces import MAX_PAGE, SMALL_CONTENT, IBlobStore, ICatalog
 
 THIS_NODE_ONLY = Copies(1, 1)
 """The copies of everything on a node that is alone."""
-
-
+FULL_BELOW = 2 * SMALL_CONTENT
+"""Room in bytes for contents below which a disk counts as full: not even every small one fits."""
+ROOM_AGAIN = 2 * FULL_BELOW
+"""Room with which it does not any more; more than the bound above, so that one drop does not tell it again and again."""
 _RANDOM_BYTES = 10
 
 
@@ -56,10 +58,13 @@ class Core:
         self.readers = readers
         self.transfers = transfers
         self.now_ms = now_ms
-        self.committer = GroupCommit(writer, catalog, blobs)
+        self.committer = GroupCommit(writer, catalog, blobs, self._hear)
         self.vocabulary = Vocabulary()
         self.users = Users()
         self.read_only = ""
+        self.full = ""
+        self.room = blobs.room()
+        """Bytes that contents may still take, when it was looked at last."""
         self.changes = 0
         """Writes that became durable here since the start: whoever wants to know whether anything is new compares it."""
         self._clock = HybridClock(node_id, catalog.greatest_stamp)
@@ -84,7 +89,7 @@ class Core:
 
     def write(self, content: bytes | None, refs: Sequence[Ref], plan: Plan) -> Deferred[Done]:
         """:meth:`GroupCommit.write`; what becomes durable is learnt, and a store that stops writing is noticed."""
-        return self.committer.write(content, refs, plan).addCallbacks(self._learn, self._notice)
+        return self.committer.write(content, refs, plan)
 
     async def change(self, ref: Ref, plan: Callable[[Record | None, Stamp], Sequence[Record]]) -> Sequence[Record]:
         """Reads one record, merges what ``plan`` makes of it with a fresh stamp; returns the states. Durable."""
@@ -115,7 +120,13 @@ class Core:
             return None
         return self.vocabulary.show_entry(entries.entry(record))
 
-    def _learn(self, done: Done) -> Done:
+    def _hear(self, outcome: Done | Failure) -> None:
+        if isinstance(outcome, Failure):
+            self._notice(outcome)
+        else:
+            self._learn(outcome)
+
+    def _learn(self, done: Done) -> None:
         self.changes += bool(done.states)
         for state in done.states:
             if state.kind == TAG:
@@ -123,13 +134,27 @@ class Core:
                 self._defining.discard(state.key)
             elif state.kind == USER:
                 self.users.learn(state)
-        return done
 
-    def _notice(self, failure: Failure) -> Failure:
+    def _notice(self, failure: Failure) -> None:
         if failure.check(ReadOnly) and not self.read_only:
             self.read_only = str(failure.value)
             self.log.critical("this node writes nothing more until it is restarted: {why}", why=self.read_only)
-        return failure
+        elif failure.check(StorageFull):
+            self.notice_room(self.blobs.room())
+
+    def notice_room(self, room: int) -> None:
+        """Takes note of how many bytes contents may still take; tells when the disk becomes full, and when that is over."""
+        self.room = room
+        if room < FULL_BELOW and not self.full:
+            self.full = "the disk is full: give the device more space"
+            self.log.warn(
+                "the disk is full: new contents are refused until the device has more space; {room} bytes are left for "
+                "them beside the reserve for deletes and tags",
+                room=room,
+            )
+        elif room >= ROOM_AGAIN and self.full:
+            self.full = ""
+            self.log.warn("the disk has room again: {room} bytes for new contents", room=room)
 
     def _load(self, kind: str, learn: Callable[[Record], None]) -> None:
         after = ""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+
+from twisted.logger import Logger
 
 from tagfs.errors import StartError
 from tagfs.node import identity
@@ -28,6 +31,8 @@ class DataDirectory:
     Raises :class:`~tagfs.errors.StartError` where another process has it, where it is not ours, or where it is of a
     version we do not know. ``fresh`` tells whether it was made just now.
     """
+
+    _log = Logger()
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,9 +62,14 @@ class DataDirectory:
             (self.path / _MAKING_FILE).unlink(missing_ok=True)
 
     def announce(self, facts: Mapping[str, object]) -> None:
-        """Writes ``run.json`` in one step: the node is up and these are its facts."""
+        """Writes ``run.json`` in one step: the node is up and these are its facts. On a full disk it serves without."""
         text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
-        write_durably(self.path / _RUN_FILE, text.encode(), 0o644)
+        try:
+            write_durably(self.path / _RUN_FILE, text.encode(), 0o644)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            self._log.warn("the disk is full: {file} cannot be written, so commands need --server", file=_RUN_FILE)
 
     def close(self) -> None:
         """Removes ``run.json`` and lets go of the lock."""

@@ -20,6 +20,8 @@ KEEP_PURGED_MS = 7 * 24 * 3600 * 1000
 """How long a content stays after nothing refers to it any more, and what an unfinished upload left."""
 BATCH = 500
 """Entries, contents or records looked at in one step; steps leave room for requests between them."""
+ROOM_S = 10.0
+"""Seconds between two looks at how much room the disk has."""
 COMPACT_BYTES = 64 << 20
 SCRUB_BYTES_PER_S = 8 << 20
 
@@ -41,6 +43,7 @@ class Housekeeping:
     def start(self) -> None:
         """Begins; the first turns come soon, so that what a crash left is found."""
         self._plan("checkpoint", 5 * MINUTE, 5 * MINUTE, self.checkpoint)
+        self._plan("room", 0, ROOM_S, self.look_at_room)
         self._plan("trash", MINUTE, HOUR, self.expire_trash)
         self._plan("collection", 2 * MINUTE, HOUR, self.collect)
         self._plan("audit", 10 * MINUTE, DAY, self.audit)
@@ -86,6 +89,12 @@ class Housekeeping:
     async def checkpoint(self) -> float:
         """Saves what makes the next start quick."""
         await self._core.transfers.run(self._core.catalog.checkpoint)
+        return 0
+
+    async def look_at_room(self) -> float:
+        """Notices a disk that becomes full, by whomever, and one that is not any more."""
+        core = self._core
+        core.notice_room(await core.transfers.run(core.blobs.room))
         return 0
 
     async def expire_trash(self) -> float:

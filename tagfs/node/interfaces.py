@@ -148,6 +148,7 @@ class INode(Interface):
     id = Attribute("str: node id.")
     name = Attribute("str: the node's name for people.")
     read_only = Attribute("str: empty, or why no writes are taken.")
+    full = Attribute("str: empty, or why no contents are taken, while deletes and changes of tags are.")
 
     def anonymous() -> Principal:
         """Not a coroutine. Who a session is before it logs in: the owner, where there are no users and the listener is

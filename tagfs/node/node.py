@@ -53,6 +53,10 @@ class Node:
     def read_only(self) -> str:
         return self._core.read_only
 
+    @property
+    def full(self) -> str:
+        return self._core.full
+
     # Users
 
     @property
@@ -336,7 +340,7 @@ class Node:
         return True
 
     def statistics(self) -> Mapping[str, int]:
-        return {**self._core.catalog.statistics(), "changes": self._core.changes}
+        return {**self._core.catalog.statistics(), "changes": self._core.changes, "free": self._core.room}
 
     # What the methods above share
 

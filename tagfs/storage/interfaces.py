@@ -310,5 +310,8 @@ class IBlobStore(Interface):
     def usage() -> Usage:
         """What it holds now."""
 
+    def room() -> int:
+        """Bytes that contents may still take, less what is kept free for changes of records; asks nothing but the system."""
+
     def close() -> None:
         """Lets go of everything; writers still open are aborted."""

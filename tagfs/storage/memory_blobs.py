@@ -172,6 +172,10 @@ class MemoryBlobStore:
             taken = sum(map(len, self.contents.values()))
             return Usage(len(self.contents), taken, taken, self._free)
 
+    def room(self) -> int:
+        """See :class:`IBlobStore`."""
+        return self._free
+
     def close(self) -> None:
         """See :class:`IBlobStore`."""
 

@@ -170,6 +170,7 @@ class FakeNode:
         self.id = "node1"
         self.name = "fake"
         self.read_only = ""
+        self.full = ""
         self.entries: dict[str, Entry] = {}
         self.blobs: dict[bytes, bytes] = {}
         self.slots: dict[tuple[str, str], bytes] = {}

@@ -197,3 +197,18 @@ def test_exclusive_calls_take_their_turn_between_groups(scene: Scene) -> None:
 def test_the_bound_of_a_group_is_what_the_catalog_takes() -> None:
     """Half the catalog's batch leaves room for one more definition per change."""
     assert offload.MAX_BATCH == MAX_BATCH
+
+
+def test_a_full_disk_fails_the_contents_of_a_group_alone(scene: Scene) -> None:
+    """A delete or a change of tags that came along is done: it may be what makes room."""
+    scene.blobs = MemoryBlobStore(capacity=3)
+    scene.commit = GroupCommit(scene.threads, scene.catalog, scene.blobs)
+    first, _ = scene.write("a")
+    outcomes = [scene.write("b", b"much"), scene.write("c"), scene.write("d", b"more")]
+    scene.threads.step()
+    scene.threads.step()
+    assert first
+    assert [len(done) for done, _ in outcomes] == [0, 1, 0]
+    assert all(failed[0].check(StorageFull) for _, failed in (outcomes[0], outcomes[2]))
+    assert scene.catalog.merges == [1, 1]
+    scene.threads.stop()

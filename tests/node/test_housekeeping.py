@@ -135,7 +135,7 @@ def test_chores_take_turns_and_stop(world: World) -> None:
     chores.start()
     for _ in range(60):
         clock.advance(DAY / 40)
-    assert set(done) == {"checkpoint", "trash", "collection", "audit", "versions", "scrub"}
+    assert set(done) == {"checkpoint", "room", "trash", "collection", "audit", "versions", "scrub"}
     now(chores.stop())
     assert clock.getDelayedCalls() == []
 

@@ -20,7 +20,7 @@ _MEANING = {
     "tags": "Tags in use.",
     "bytes": "Bytes of the contents of all entries.",
     "changes": "Writes that became durable here since the start.",
-    "free": "Bytes free on the disk of this node.",
+    "free": "Bytes that contents may still take on the disk of this node.",
 }
 
 

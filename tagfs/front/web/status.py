@@ -25,6 +25,8 @@ async def health(exchange: Exchange) -> Reply:
     why = exchange.node.read_only
     if why:
         return problem(503, f"this node takes no writes: {why}", "not-ready")
+    if exchange.node.full:
+        return problem(503, f"this node takes no uploads: {exchange.node.full}", "not-ready")
     return document({"live": True, "ready": True, "id": exchange.node.id, "name": exchange.node.name})
 
 

@@ -15,11 +15,15 @@ from tagfs.errors import Corrupt, ReadOnly, StorageFull, TagfsError, TooLarge, U
 
 MAX_RESERVE = 64 << 20
 """Most bytes that are kept free for compaction, the index and the catalog's records of what was deleted."""
-RESERVE_SHARE = 50
+RESERVE_SHARE = 8
 """The reserve of a small file system is one part in this many of it."""
+RECORD_ROOM = 4 << 10
+"""Bytes counted with each small content for its place in the index and its record in the catalog (2 KiB when measured)."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+_FULL_TEXT = "the disk of this node is full: give the device more space (contents of purged entries free theirs after seven days)"
+"""Clients see it, so it names no path."""
 
 
 class System:
@@ -87,7 +91,7 @@ class Disk:
     def require_room(self, length: int) -> None:
         """Raises :class:`StorageFull` where ``length`` bytes more would leave less than the reserve."""
         if self.free() < length:
-            raise self._full(self.root)
+            raise StorageFull(_FULL_TEXT)
 
     def create(self, path: str) -> int:
         self.check_writable()
@@ -219,7 +223,7 @@ class Disk:
 
     def _failed(self, what: str, path: str, error: OSError) -> TagfsError:
         if error.errno in _FULL:
-            return self._full(path)
+            return StorageFull(_FULL_TEXT)
         if error.errno in _PASSING:
             return Unavailable(f"cannot {what} {path}: {error.strerror}; try again later")
         if error.errno == errno.EFBIG:
@@ -232,10 +236,6 @@ class Disk:
             "check the device, then restart the node"
         )
         return ReadOnly(self.fault)
-
-    @staticmethod
-    def _full(path: str) -> TagfsError:
-        return StorageFull(f"no space left for {path}: purge entries or give the device more space")
 
     @staticmethod
     def _unreadable(path: str, error: OSError) -> TagfsError:

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from tagfs.errors import Corrupt, NotFound, TagfsError, TooLarge
 from tagfs.storage.blobs.chunks import read_digests
 from tagfs.storage.blobs.compaction import Compaction
-from tagfs.storage.blobs.disk import Disk
+from tagfs.storage.blobs.disk import RECORD_ROOM, Disk
 from tagfs.storage.blobs.files import Files
 from tagfs.storage.blobs.index import Index
 from tagfs.storage.blobs.kept import Kept, bytes_in
@@ -68,6 +68,8 @@ class FileBlobStore:
             if len(content) > SMALL_CONTENT:
                 raise TooLarge(f"put_many takes contents of at most {SMALL_CONTENT} bytes; this one has {len(content)}")
         self.disk.check_writable()
+        # Also for a content that is here already: its record takes space as well.
+        self.disk.require_room(sum(map(len, contents)) + RECORD_ROOM * len(contents))
         blobs = [Blob(blake3(content).digest(), len(content)) for content in contents]
         digests = [blob.digest for blob in blobs]
         self._pins.pin(digests)
@@ -201,6 +203,10 @@ class FileBlobStore:
         on_disk += self._kept.bytes() + bytes_in(self._aside)
         return Usage(small.count + large.contents, small.bytes + large.bytes, on_disk, self.disk.free())
 
+    def room(self) -> int:
+        """See :class:`IBlobStore`."""
+        return self.disk.free()
+
     def close(self) -> None:
         """See :class:`IBlobStore`."""
         with self._writers_lock:
@@ -243,7 +249,6 @@ class FileBlobStore:
     def _append(self, items: Sequence[tuple[bytes, bytes]]) -> None:
         """Appends new contents, makes them durable, and only then lets them be found."""
         self._require_index()
-        self.disk.require_room(sum(len(content) for _, content in items))
         appended = []
         try:
             for part in _parts(items):
