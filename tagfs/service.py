@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import sys
@@ -183,6 +184,7 @@ class NodeService(Service):
         self._open_doors(node, directory.identity)
         accounts.private = all(_is_local(door.port) for door in self._doors if door.name in _FILE_DOORS)
         housekeeping.start()
+        _calm_collector()
         # Not before the reactor has its signal handlers: whoever reads run.json may send SIGTERM at once.
         self.reactor.callWhenRunning(self._announce, directory, node)
 
@@ -335,6 +337,16 @@ def _allow_open_files() -> None:
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _calm_collector() -> None:
+    """Looks for garbage in cycles less often, and not among what the start made: that is nearly all there will ever be.
+
+    With Python's own thresholds, a fourth of the time of a busy node went into finding nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 _FILE_DOORS = frozenset({"ftp", "web"})
