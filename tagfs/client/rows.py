@@ -106,7 +106,7 @@ def saved_row(row: str) -> tuple[str, str]:
     name, tab, query = row.partition("\t")
     if not tab:
         raise _unreadable(row)
-    return _one(name), query
+    return name, query
 
 
 def information(rows: Sequence[str]) -> Information:
