@@ -18,7 +18,8 @@ MAX_RESERVE = 64 << 20
 RESERVE_SHARE = 8
 """The reserve of a small file system is one part in this many of it."""
 RECORD_ROOM = 4 << 10
-"""Bytes counted with each small content for its place in the index and its record in the catalog (2 KiB when measured)."""
+"""Bytes counted with each small content for its place in the index and its record in the catalog: with six tags 1 KiB in the
+end, 4 KiB while SQLite's log has them, too (10,000 entries of one byte)."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
