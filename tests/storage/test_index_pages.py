@@ -39,6 +39,7 @@ def small_steps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     if request.param == "zones and rest":
         monkeypatch.setattr(order, "_BATCHES", (1, 1))
         monkeypatch.setattr(order, "_SLICE", 3)
+        monkeypatch.setattr(order, "_TIES", 2)
 
 
 @pytest.mark.usefixtures("small_steps")
@@ -80,8 +81,10 @@ def test_a_cursor_need_not_be_of_an_entry(
     assert index.first(found, sort, after, limit) == expected
 
 
-def test_thousands_of_equal_values() -> None:
+@pytest.mark.parametrize("ties", [1, 100, 1 << 16])
+def test_thousands_of_equal_values(ties: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where all have the same size, pages are by id alone, also past what is looked at in one go."""
+    monkeypatch.setattr(order, "_TIES", ties)
     index = Index()
     content = Content(bytes(32), 5, "text/plain", 0)
     made = [
@@ -91,6 +94,7 @@ def test_thousands_of_equal_values() -> None:
     found = index.evaluate(EVERYTHING, NaiveLookups({}))
     for sort in (Sort("size"), Sort("size", True), Sort("added"), Sort("added", True)):
         expected = in_order(dict(enumerate(made)), sort)
+        assert index.ordered(found, sort).tolist() == expected
         assert index.first(found, sort, None, 150) == expected[:150]
         last = made[expected[12_344]]
         after = Cursor(value_of(last, sort.key), last.id)

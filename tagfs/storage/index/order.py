@@ -28,6 +28,9 @@ _BATCHES = (1, 1, 2, 4, 8)
 _SLICE = 1 << 18
 """Rows of the rest that are taken in at once: bounds memory."""
 
+_TIES = 1 << 16
+"""About so many rows of equal values are sorted by their ids at once: bounds memory."""
+
 
 class Key(NamedTuple):
     """What a row is ordered by; ``high`` and ``low`` are the halves of its entry id."""
@@ -52,13 +55,24 @@ def ordered(blocks: Blocks, bitmap: BitMap, sort: Sort) -> Rows:
     rows = rows_of(bitmap)
     values = keys.values(rows)
     order = np.argsort(values)
-    equal = np.diff(values[order]) == 0
-    tied = np.flatnonzero(np.append(equal, False) | np.append(False, equal))
-    if len(tied):
-        # Runs of equal values stay where they are; within each the ids decide.
-        inside = np.sort(order[tied])
-        order[tied] = inside[np.lexsort((*keys.ids(rows[inside]), values[inside]))]
+    _break_ties(keys, rows, values, order)
     return rows[order]
+
+
+def _break_ties(keys: _Keys, rows: Rows, values: Numbers, order: NDArray[np.intp]) -> None:
+    """Puts rows of equal values into the order of their ids. Whole runs of them at a time, about :data:`_TIES` rows, since
+    to look at the ids of a million rows at once would take more memory than all the rest."""
+    as_next = np.append(values[order[:-1]] == values[order[1:]], False)
+    tied = np.flatnonzero(as_next | np.append(False, as_next[:-1]))
+    ends = np.flatnonzero(~as_next[tied]) + 1
+    start = 0
+    while start < len(tied):
+        run = min(int(np.searchsorted(ends, start + _TIES)), len(ends) - 1)
+        end = int(ends[run])
+        places = tied[start:end]
+        inside = np.sort(order[places])
+        order[places] = inside[np.lexsort((*keys.ids(rows[inside]), values[inside]))]
+        start = end
 
 
 class _Keys:
