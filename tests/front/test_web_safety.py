@@ -109,6 +109,16 @@ async def test_foreign_origin_is_403_and_changes_nothing(web: WebWorld) -> None:
     assert [entry.name for entry in await web.found()] == ["b"]
 
 
+async def test_the_page_takes_no_offence_at_parameters(web: WebWorld) -> None:
+    """Links in mails get parameters appended; the API names the one it does not know."""
+
+    def work(client: Client) -> None:
+        assert client.get("/?utm_source=mail&q=beach").status == 200
+        assert client.get(f"{API}/entries?utm_source=mail").status == 400
+
+    await web.session(work)
+
+
 async def test_every_answer_has_the_strict_headers(web: WebWorld) -> None:
     """Pages, documents, contents, errors, and what was never a request; nothing may be read from another site."""
     identifier = await web.add("a")

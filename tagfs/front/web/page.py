@@ -41,7 +41,7 @@ def _route(path: str, name: str) -> Route:
             reply.status, reply.body, reply.type = 304, b"", ""
         return reply
 
-    return Route("GET", path, answer)
+    return Route("GET", path, answer, for_people=True)
 
 
 ROUTES = (_route("/", "index.html"), *(_route(f"/assets/{name}", name) for name in _ASSETS if name != "index.html"))

@@ -175,7 +175,7 @@ class WebRequest(http.Request):
             door,
             method,
             values,
-            Parameters(query, route.query, route.several),
+            Parameters("" if route.for_people else query, route.query, route.several),
             self._header,
             self._body,
             door.node.anonymous(),

@@ -16,7 +16,8 @@ Answer = Callable[["Exchange"], Coroutine[Any, Any, Reply]]
 
 class Route(NamedTuple):
     """A method on a path; ``{name}`` in the path stands for one segment. ``query`` are the parameters it knows, and
-    ``several`` those of them that may be repeated. ``public``: answered without a login, too."""
+    ``several`` those of them that may be repeated. ``public``: answered without a login, too. ``for_people``: a part of the
+    page, so other parameters (links in mails get some appended) are passed over."""
 
     method: str
     path: str
@@ -24,6 +25,7 @@ class Route(NamedTuple):
     query: tuple[str, ...] = ()
     several: tuple[str, ...] = ()
     public: bool = False
+    for_people: bool = False
 
 
 class Routes:
