@@ -6,6 +6,7 @@ Sources: Unicode Standard section 3.13 (D145, canonical caseless matching) and A
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from unicodedata import normalize
 
 from tagfs.errors import BadRequest
@@ -36,6 +37,7 @@ def name_key(text: str) -> str:
     return text if text.isascii() else normalize("NFC", text)
 
 
+@lru_cache(maxsize=1 << 14)  # the same tags come again and again, and each is looked at by door and node
 def check_tag(text: str) -> str:
     """``text`` as a tag, in NFC and otherwise spelled as given.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from mimetypes import MimeTypes
 
 from blake3 import blake3
@@ -38,7 +39,13 @@ _UNKNOWN_TYPE = "application/octet-stream"
 
 def media_type(name: str) -> str:
     """The media type that a file name suggests, by Python's own table, so that all nodes agree."""
-    kind, encoding = _TYPES.guess_type(name)
+    return _type_of_endings(tuple(name.rsplit(".", 2)[1:]))
+
+
+@lru_cache(maxsize=1024)
+def _type_of_endings(endings: tuple[str, ...]) -> str:
+    """By the last two endings of a name (two for ``tar.gz``)."""
+    kind, encoding = _TYPES.guess_type(".".join(("name", *endings)))
     if encoding is not None:
         return {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}.get(
             encoding, _UNKNOWN_TYPE

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from tagfs.errors import BadRequest, QueryError
@@ -39,7 +38,6 @@ Default = TypeVar("Default")
 Located: TypeAlias = tuple[str, int]
 """A word, and the column that it begins at."""
 
-_check_tag = lru_cache(maxsize=4096)(check_tag)
 """Most tags come again and again."""
 _SIZE = re.compile(rb"[ \t]*([0-9]{1,19})(?=[ \t]|\Z)")
 
@@ -100,7 +98,7 @@ def read_add(argument: str) -> Add:
         words = argument.split()
         if len(words) > 1:
             with suppress(BadRequest):  # read again below, with its columns
-                return Add(_number(words[0]), check_name(words[1]), list(map(_check_tag, words[2:])))
+                return Add(_number(words[0]), check_name(words[1]), list(map(check_tag, words[2:])))
     before, options, column = part_at_bar(argument)
     located = located_arguments(before)
     if len(located) < 2:
@@ -111,7 +109,7 @@ def read_add(argument: str) -> Add:
     return Add(
         _read(_number, size),
         _read(check_name, name),
-        [_read(_check_tag, tag) for tag in tags],
+        [_read(check_tag, tag) for tag in tags],
         given.read("key", _key, None),
         given.read("modified", _moment, None),
         given.read("folder", check_home, None),
@@ -164,7 +162,7 @@ def read_get(argument: str) -> Get:
 def read_retag(argument: str) -> tuple[Query, list[str]]:
     """``query | tag …``; neither may be missing."""
     text, rest, column = part_at_bar(argument)
-    tags = [_read(_check_tag, tag) for tag in located_arguments(rest or "", column)]
+    tags = [_read(check_tag, tag) for tag in located_arguments(rest or "", column)]
     query = read_selection(text)
     if not tags:
         raise QueryError("no tags are given", column, "| and tags behind the query")
@@ -187,7 +185,7 @@ def read_id(argument: str) -> str:
 
 def read_tag(argument: str) -> str:
     """``tag``."""
-    return _read(_check_tag, _only(argument, "one tag"))
+    return _read(check_tag, _only(argument, "one tag"))
 
 
 def read_rename(argument: str) -> tuple[str, str]:
@@ -203,7 +201,7 @@ def read_rename(argument: str) -> tuple[str, str]:
 def read_rename_tag(argument: str) -> tuple[str, str]:
     """``old | new``."""
     text, rest, column = part_at_bar(argument)
-    return read_tag(text), _read(_check_tag, _only(rest or "", "one tag", column))
+    return read_tag(text), _read(check_tag, _only(rest or "", "one tag", column))
 
 
 def read_save(argument: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from tagfs.model.order import Cursor, Scope, Sort
 from tagfs.model.principal import NOBODY, OWNER, Principal, Role
 from tagfs.model.query import EVERYTHING, parse
 from tagfs.node.interfaces import Copies, INode, IReceiving
+from tagfs.node.receiving import media_type
 from tests.node.conftest import START_MS, World, now
 
 READER = Principal("reader", Role.READ)
@@ -43,6 +44,24 @@ def test_a_stored_file_is_found_by_its_tags_and_read_back(world: World) -> None:
     assert world.content(identifier) == b"waves"
     assert world.content(identifier, offset=1, length=3) == b"ave"
     assert world.content(identifier, offset=5) == b""
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.svg", "image/svg+xml"),
+        ("a.b.JPG", "image/jpeg"),
+        ("a.tar.gz", "application/gzip"),
+        ("a.svgz", "application/gzip"),
+        ("data:text,x.png", "image/png"),
+        ("plain", "application/octet-stream"),
+        (".png", "image/png"),
+        ("a.", "application/octet-stream"),
+    ],
+)
+def test_a_name_suggests_a_type(name: str, expected: str) -> None:
+    """By its endings alone, whatever else is in it."""
+    assert media_type(name) == expected
 
 
 def test_info_tells_everything(world: World) -> None:
