@@ -1,0 +1,1 @@
+"""Connections between nodes: proof of the cluster's key, requests and answers, both ways. Layer: node."""
