@@ -34,6 +34,7 @@ from tagfs.node.core import Core
 from tagfs.node.datadir import DataDirectory
 from tagfs.node.housekeeping import Housekeeping
 from tagfs.node.identity import Identity
+from tagfs.node.lag import Lag
 from tagfs.node.node import Node
 from tagfs.node.offload import Threads
 from tagfs.node.roster import Roster
@@ -177,6 +178,9 @@ class NodeService(Service):
         pools = {name: self._threads(size, name) for name, size in _POOLS.items()}
         core = Core(node_id, catalog, blobs, now_ms=lambda: time.time_ns() // 1_000_000, **pools)
         self._closers.append(core.committer.close)
+        lag = Lag(self.reactor)
+        core.reports.append(lag.figures)
+        self._closers.append(lag.stop)
         accounts = Accounts(core, self._threads(LOGINS, "logins"), self.reactor, self._anonymous())
         node = Node(core, settings.name, settings.zone, str(settings.advertise or ""), accounts)
         housekeeping = Housekeeping(core, self.reactor, settings.trash_days)
@@ -184,6 +188,7 @@ class NodeService(Service):
         self._open_doors(node, directory.identity)
         accounts.private = all(_is_local(door.port) for door in self._doors if door.name in _FILE_DOORS)
         housekeeping.start()
+        lag.start()
         _calm_collector()
         # Not before the reactor has its signal handlers: whoever reads run.json may send SIGTERM at once.
         self.reactor.callWhenRunning(self._announce, directory, node)

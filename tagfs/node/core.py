@@ -19,7 +19,7 @@ from tagfs.model.users import KIND as USER
 from tagfs.model.users import Users
 from tagfs.model.vocabulary import KIND as TAG
 from tagfs.model.vocabulary import Vocabulary, definition
-from tagfs.node.interfaces import Copies
+from tagfs.node.interfaces import Copies, Figure
 from tagfs.node.offload import Done, GroupCommit, Offload, Plan
 from tagfs.storage.interfaces import MAX_PAGE, SMALL_CONTENT, IBlobStore, ICatalog
 
@@ -63,6 +63,12 @@ class Core:
         self.users = Users()
         self.read_only = ""
         self.full = ""
+        self.starting = ""
+        """Why this node cannot serve everything yet; set by whoever brings it into a cluster."""
+        self.listeners: list[Callable[[Sequence[str]], None]] = []
+        """Told the ids of changed entries."""
+        self.reports: list[Callable[[], Iterable[Figure]]] = [self._queues]
+        """Asked for INode.figures; each part of the node that has figures adds its own."""
         self.room = blobs.room()
         """Bytes that contents may still take, when it was looked at last."""
         self.changes = 0
@@ -128,12 +134,24 @@ class Core:
 
     def _learn(self, done: Done) -> None:
         self.changes += bool(done.states)
+        if self.listeners:
+            self._tell([state.key for state in done.states if state.kind == entries.KIND])
         for state in done.states:
             if state.kind == TAG:
                 self.vocabulary.learn(state)
                 self._defining.discard(state.key)
             elif state.kind == USER:
                 self.users.learn(state)
+
+    def _tell(self, changed: Sequence[str]) -> None:
+        for listener in list(self.listeners) if changed else ():
+            listener(changed)
+
+    def _queues(self) -> Iterable[Figure]:
+        what = "Calls that wait for a thread, or run in one."
+        for pool in ("writer", "readers", "transfers"):
+            yield Figure("pool_calls", what, getattr(self, pool).pending, {"pool": pool})
+        yield Figure("commit_queue", "Writes that wait for the next group commit.", self.committer.queued)
 
     def _notice(self, failure: Failure) -> None:
         if failure.check(ReadOnly) and not self.read_only:

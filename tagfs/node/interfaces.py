@@ -8,7 +8,7 @@ here and nowhere above. Tags given to methods are literal and already checked
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from twisted.internet.defer import Deferred
@@ -81,6 +81,17 @@ class NodeStatus(NamedTuple):
     bytes: int
 
 
+class Figure(NamedTuple):
+    """One figure for monitoring. ``name`` in snake_case, with its unit last (``repair_bytes``); ``meaning`` is a sentence;
+    ``labels`` have few values (a node, a pool of threads). ``grows``: it counts since the start, and never goes down."""
+
+    name: str
+    meaning: str
+    value: float
+    labels: Mapping[str, str] = {}
+    grows: bool = False
+
+
 class IListing(Interface):
     """All matches of a query, as a stream in bounded memory. Close it, finished or not."""
 
@@ -149,6 +160,9 @@ class INode(Interface):
     name = Attribute("str: the node's name for people.")
     read_only = Attribute("str: empty, or why no writes are taken.")
     full = Attribute("str: empty, or why no contents are taken, while deletes and changes of tags are.")
+    starting = Attribute(
+        "str: empty, or why this node cannot serve everything yet: it joins, or gets what others have."
+    )
 
     def anonymous() -> Principal:
         """Not a coroutine. Who a session is before it logs in: the owner, where there are no users and the listener is
@@ -298,3 +312,10 @@ class INode(Interface):
     def statistics() -> Mapping[str, int]:
         """Not a coroutine. Figures for status pages: entries, trash, tags, bytes, free bytes; ``changes`` grows whenever
         anything that INode can tell has changed."""
+
+    def figures() -> Sequence[Figure]:
+        """Not a coroutine. What monitoring wants to know besides :meth:`statistics`: queues, the disk, the reactor, the cluster."""
+
+    def watch(principal: Principal, listener: Callable[[Sequence[str]], None]) -> Callable[[], None]:
+        """Not a coroutine. Until the function that it returns is called, tells ``listener`` the ids of entries whose records
+        have changed, once that is durable here, whoever changed them; on the reactor's thread, so the listener is quick."""

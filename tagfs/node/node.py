@@ -6,26 +6,26 @@ Checks rights, then leaves the work to the modules beside it: :mod:`~tagfs.node.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from tagfs.errors import BadRequest, Conflict, NotFound, ReadOnly, StorageFull, TooLarge
-from tagfs.model import searches
 from tagfs.model.entry import KIND, Content, Entry, change, check_entry_id, is_whole, replacement
 from tagfs.model.names import check_home, check_name, check_tag, fold
 from tagfs.model.order import NEWEST, Cursor, Scope, Sort
 from tagfs.model.principal import Principal, Role
-from tagfs.model.query import Query, Tag, parse
+from tagfs.model.query import Query, Tag
 from tagfs.model.record import Record, Ref
 from tagfs.model.stamp import Stamp
 from tagfs.model.vocabulary import declaration, forgotten
-from tagfs.node import changes, reads
+from tagfs.node import changes, reads, saved
 from tagfs.node.accounts import Accounts
 from tagfs.node.core import THIS_NODE_ONLY, Core
-from tagfs.node.interfaces import Changed, EntryInfo, Found, INode, NodeStatus, TagCounts
+from tagfs.node.interfaces import Changed, EntryInfo, Figure, Found, INode, NodeStatus, TagCounts
 from tagfs.node.receiving import Receiving, check_tags, slot_name
 from tagfs.node.transfer import MAX_CONTENT, Inflow, Reading
 from tagfs.storage.interfaces import MAX_PAGE
@@ -56,6 +56,10 @@ class Node:
     @property
     def full(self) -> str:
         return self._core.full
+
+    @property
+    def starting(self) -> str:
+        return self._core.starting
 
     # Users
 
@@ -305,26 +309,16 @@ class Node:
 
     async def save_search(self, principal: Principal, name: str, query: str) -> None:
         self._check_change(principal, "saving a search")
-        key = searches.check_search(name)
-        parse(query)
-        await self._core.change(Ref(searches.KIND, key), lambda _present, stamp: [searches.saved(key, query, stamp)])
+        await saved.save(self._core, name, query)
         self.log.info("{who} saved the search {name}: {query}", who=principal.name, name=name, query=query)
 
     async def saved_searches(self, principal: Principal) -> Sequence[tuple[str, str]]:
         principal.require(Role.READ, "listing saved searches")
-        records = await self._core.readers.run(lambda: self._core.catalog.records(searches.KIND, "", MAX_PAGE))
-        return [(record.key, text) for record in records if (text := searches.query_of(record)) is not None]
+        return await saved.listed(self._core)
 
     async def unsave_search(self, principal: Principal, name: str) -> None:
         self._check_change(principal, "forgetting a saved search")
-        key = searches.check_search(name)
-
-        def plan(present: Record | None, stamp: Stamp) -> Sequence[Record]:
-            if present is None or searches.query_of(present) is None:
-                raise NotFound(f"there is no saved search {name!r}")
-            return [searches.forgotten(key, stamp)]
-
-        await self._core.change(Ref(searches.KIND, key), plan)
+        await saved.forget(self._core, name)
 
     # The cluster
 
@@ -341,6 +335,14 @@ class Node:
 
     def statistics(self) -> Mapping[str, int]:
         return {**self._core.catalog.statistics(), "changes": self._core.changes, "free": self._core.room}
+
+    def figures(self) -> Sequence[Figure]:
+        return [figure for report in self._core.reports for figure in report()]
+
+    def watch(self, principal: Principal, listener: Callable[[Sequence[str]], None]) -> Callable[[], None]:
+        principal.require(Role.READ, "listening to changes")
+        self._core.listeners.append(listener)
+        return partial(self._core.listeners.remove, listener)
 
     # What the methods above share
 

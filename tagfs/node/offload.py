@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -25,6 +25,9 @@ MAX_GROUP_BYTES = 16 << 20
 class Offload(Protocol):
     """Runs blocking calls somewhere else and answers on the reactor thread."""
 
+    pending: int
+    """Calls that were not answered yet."""
+
     def run(self, call: Callable[[], T]) -> Deferred[T]:
         """The result of ``call``, run as soon as a thread is free."""
 
@@ -36,6 +39,7 @@ class Threads:
     """An :class:`Offload` of ``size`` threads. A full queue delays, it never grows callers: they wait for their answer."""
 
     def __init__(self, reactor: IReactorFromThreads, size: int, name: str) -> None:
+        self.pending = 0
         self._reactor = reactor
         self._pool = ThreadPool(minthreads=0, maxthreads=size, name=name)
         self._pool.start()
@@ -45,10 +49,15 @@ class Threads:
         back = self._reactor.callFromThread
 
         def done(succeeded: bool, result: T | Failure) -> None:
-            back(answer.callback if succeeded else answer.errback, result)
+            back(self._answered, answer.callback if succeeded else answer.errback, result)
 
+        self.pending += 1
         self._pool.callInThreadWithCallback(done, call)
         return answer
+
+    def _answered(self, tell: Callable[[Any], None], result: object) -> None:
+        self.pending -= 1
+        tell(result)
 
     def stop(self) -> None:
         self._pool.stop()
@@ -56,6 +65,8 @@ class Threads:
 
 class Inline:
     """An :class:`Offload` that runs everything at once: for tests and simulations, which have no threads."""
+
+    pending = 0
 
     def run(self, call: Callable[[], T]) -> Deferred[T]:
         answer: Deferred[T] = Deferred()
@@ -116,6 +127,11 @@ class GroupCommit:
         self._running = False
         self._closed = False
         self._idle: list[Deferred[None]] = []
+
+    @property
+    def queued(self) -> int:
+        """Writes that wait for the next group."""
+        return len(self._queue)
 
     def write(self, content: bytes | None, refs: Sequence[Ref], plan: Plan) -> Deferred[Done]:
         """Stores a small content (or none), reads ``refs``, merges what ``plan`` makes of both; fires when durable.

@@ -20,6 +20,7 @@ from tagfs.node.interfaces import (
     Changed,
     Copies,
     EntryInfo,
+    Figure,
     Found,
     IListing,
     INode,
@@ -171,6 +172,7 @@ class FakeNode:
         self.name = "fake"
         self.read_only = ""
         self.full = ""
+        self.starting = ""
         self.entries: dict[str, Entry] = {}
         self.blobs: dict[bytes, bytes] = {}
         self.slots: dict[tuple[str, str], bytes] = {}
@@ -474,6 +476,13 @@ class FakeNode:
 
     async def sync(self, principal: Principal, seconds: float) -> bool:
         return self.in_step
+
+    def figures(self) -> Sequence[Figure]:
+        return [Figure("pool_calls", "Calls that wait for a thread, or run in one.", 0, {"pool": "readers"})]
+
+    def watch(self, principal: Principal, listener: Callable[[Sequence[str]], None]) -> Callable[[], None]:
+        principal.require(Role.READ, "listening to changes")
+        return lambda: None
 
     def statistics(self) -> Mapping[str, int]:
         return {"entries": len(self.entries)}

@@ -230,6 +230,10 @@ async def test_tells_of_node_health_and_figures(web: WebWorld) -> None:
     def work(client: Client) -> None:
         (row,) = client.get(f"{API}/nodes").json()["nodes"]
         assert (row["id"], row["state"], row["entries"]) == ("testnode", "alive", 1)
+        web.core.starting = "it gets what the others have"
+        answer = client.get("/healthz")
+        assert answer.status == 503 and "what the others have" in answer.json()["detail"]
+        web.core.starting = ""
         assert client.get("/healthz").json()["ready"] is True
         text = client.get("/metrics").body.decode()
         assert 'tagfs_http_requests_total{code="200",method="GET",route="/healthz"} 1.0' in text

@@ -25,6 +25,8 @@ HERE = "192.0.2.1"
 class Desk:
     """An Offload that works when it is told to."""
 
+    pending = 0
+
     def __init__(self) -> None:
         self.waiting: list[tuple[Callable[[], Any], Deferred[Any]]] = []
         self.worked = 0

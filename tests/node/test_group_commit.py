@@ -24,6 +24,8 @@ class ByHand:
     def __init__(self) -> None:
         self.calls: list[tuple[Callable[[], Any], Deferred[Any]]] = []
 
+    pending = 0
+
     def run(self, call: Callable[[], Any]) -> Deferred[Any]:
         answer: Deferred[Any] = Deferred()
         self.calls.append((call, answer))

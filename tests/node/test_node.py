@@ -11,7 +11,7 @@ from tagfs.errors import BadRequest, Conflict, Forbidden, NotFound
 from tagfs.model.order import Cursor, Scope, Sort
 from tagfs.model.principal import NOBODY, OWNER, Principal, Role
 from tagfs.model.query import EVERYTHING, parse
-from tagfs.node.interfaces import Copies, INode, IReceiving
+from tagfs.node.interfaces import Copies, Figure, INode, IReceiving
 from tagfs.node.receiving import media_type
 from tests.node.conftest import START_MS, World, now
 
@@ -418,3 +418,28 @@ def test_stamps_never_go_back_over_a_restart(world: World) -> None:
     world.restart()
     assert now(world.node.rename(OWNER, identifier, "b")).changed == 1
     assert names(world, "name:b") == ["b"]
+
+
+def test_who_watches_hears_of_every_changed_entry(world: World) -> None:
+    """Stored, retagged, deleted and purged: each is told by its id, and nothing after the end; other records are not told."""
+    heard: list[str] = []
+    stop = world.node.watch(READER, heard.extend)
+    first, second = world.store("a", "t"), world.store("b", "t")
+    now(world.node.retag(OWNER, parse("t"), ["u"], []))
+    now(world.node.delete(OWNER, parse("name:a")))
+    now(world.node.purge(OWNER, parse("name:a")))
+    now(world.node.save_search(OWNER, "s", "t"))
+    assert heard[:2] == [first, second] and sorted(heard[2:4]) == sorted([first, second]) and heard[4:] == [first] * 2
+    stop()
+    world.store("c")
+    assert len(heard) == 6
+    with pytest.raises(Forbidden):
+        world.node.watch(NOBODY, heard.extend)
+
+
+def test_figures_tell_of_queues_and_whatever_a_part_adds(world: World) -> None:
+    """Each part of the node that has figures adds its own report."""
+    world.core.reports.append(lambda: [Figure("copies_owed", "Copies.", 3, {"node": "n"})])
+    told = {(figure.name, *figure.labels.values()): figure.value for figure in world.node.figures()}
+    assert told[("copies_owed", "n")] == 3
+    assert told[("pool_calls", "readers")] == told[("commit_queue",)] == 0

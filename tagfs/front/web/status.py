@@ -22,6 +22,8 @@ async def nodes(exchange: Exchange) -> Reply:
 
 async def health(exchange: Exchange) -> Reply:
     """Whether this node lives and is ready to serve everything."""
+    if exchange.node.starting:
+        return problem(503, f"this node does not serve everything yet: {exchange.node.starting}", "not-ready")
     why = exchange.node.read_only
     if why:
         return problem(503, f"this node takes no writes: {why}", "not-ready")
