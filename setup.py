@@ -30,6 +30,7 @@ setup(
         "pyroaring>=1.0",
         "numpy>=1.26",
         "cryptography>=42",
+        "ifaddr>=0.2",
         "orjson>=3.9",
         "multipart>=1.2",
         "prometheus-client>=0.20",
