@@ -147,7 +147,7 @@ async def opened(setup: DataSetup) -> tuple[DataConnection, socket.socket]:
     """Both ends of a passive data connection."""
     host, port = await setup.listen()
     caller = call((str(host), port))
-    return (await setup.open()).connection, caller
+    return await setup.open(), caller
 
 
 async def test_ports_of_the_pool_make_no_noise(ports: PassivePorts) -> None:
@@ -172,7 +172,7 @@ async def test_strangers_are_turned_away(ports: PassivePorts, setup: DataSetup) 
     stranger = call((str(host), port), source="127.0.0.2")
     assert await received(stranger) == b""
     friend = call((str(host), port))
-    connection = (await setup.open()).connection
+    connection = await setup.open()
     assert plain_address(connection.transport.getPeer().host) == HOME
     late = call((str(host), port))
     assert await received(late) == b""
@@ -188,7 +188,7 @@ async def test_ports_are_kept_open_and_leased_again(ports: PassivePorts, setup: 
         host, port = await setup.listen()
         seen.add(port)
         caller = call((str(host), port))
-        (await setup.open()).connection.abort()
+        (await setup.open()).abort()
         caller.close()
     assert len(seen) == 2
 
@@ -202,7 +202,7 @@ async def test_a_call_that_came_for_an_earlier_lease_gets_no_later_one(ports: Pa
         setup.clear()
     host, port = await setup.listen()
     fresh = call((str(host), port))
-    connection = (await setup.open()).connection
+    connection = await setup.open()
     assert connection.transport.getPeer().port == fresh.getsockname()[1]
     connection.abort()
     for sock in (*stale, fresh):
@@ -294,7 +294,7 @@ async def test_a_transfer_may_begin_before_the_client_calls(setup: DataSetup) ->
     host, port = await setup.listen()
     waiting = Deferred.fromCoroutine(setup.open())
     caller = call((str(host), port))
-    (await waiting).connection.abort()
+    (await waiting).abort()
     caller.close()
 
 
@@ -326,12 +326,10 @@ async def test_ipv6() -> None:
     setup = DataSetup(reactor, pool, local, local)
     _, port = await setup.listen()
     with socket.create_connection(("::1", port)):
-        (await setup.open()).connection.abort()
+        (await setup.open()).abort()
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
         setup.call(Target(local, server.getsockname()[1]))
-        opened = await setup.open()
-        assert opened.called
-        opened.connection.abort()
+        (await setup.open()).abort()
     await pool.close()
 
 
@@ -343,11 +341,11 @@ async def test_active_mode_calls_the_client(setup: DataSetup) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         setup.call(Target(HOME, server.getsockname()[1]))
         assert setup.is_set
-        opened = await setup.open()
+        connection = await setup.open()
         client, address = server.accept()
-        assert opened.called and address[0] == "127.0.0.1"
+        assert address[0] == "127.0.0.1"
         assert not setup.is_set
-        opened.connection.abort()
+        connection.abort()
         client.close()
 
 

@@ -16,16 +16,22 @@ from twisted.internet.threads import deferToThread
 
 from tagfs.errors import StartError
 from tagfs.front.ftp.tls import TlsContext
+from tagfs.model.principal import OWNER
 from tagfs.node import identity
 from tests.front.ftp_world import FtpWorld, ftps, serving
 
 __all__ = ["ftps"]
 
-# Twisted hands the certificate on in the older of pyOpenSSL's two ways.
-pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
-
 T = TypeVar("T")
 DATA = bytes(range(256)) * 8192
+
+
+@pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda version: version.name)
+def context(request: pytest.FixtureRequest) -> ssl.SSLContext:
+    """What a client of one version trusts: everything, since the certificate is the node's own."""
+    made = ssl._create_unverified_context()
+    made.minimum_version = made.maximum_version = request.param
+    return made
 
 
 class TlsClient(ftplib.FTP_TLS):
@@ -39,11 +45,10 @@ class TlsClient(ftplib.FTP_TLS):
         return conn, size
 
 
-def secured(world: FtpWorld, work: Callable[[TlsClient], T]) -> Deferred[T]:
+def secured(world: FtpWorld, context: ssl.SSLContext, work: Callable[[TlsClient], T]) -> Deferred[T]:
     """Runs a blocking function with a client under TLS."""
 
     def run() -> T:
-        context = ssl._create_unverified_context()  # the certificate is the node's own
         with TlsClient(context=context, encoding="utf-8", timeout=10) as client:
             client.connect(world.host, world.port)
             client.login()
@@ -54,7 +59,7 @@ def secured(world: FtpWorld, work: Callable[[TlsClient], T]) -> Deferred[T]:
 
 
 @pytest.mark.parametrize("passive", [True, False])
-async def test_everything_works_under_tls(ftps: FtpWorld, passive: bool) -> None:
+async def test_everything_works_under_tls(ftps: FtpWorld, context: ssl.SSLContext, passive: bool) -> None:
     """Contents of all sizes go up and come down, in both modes, and data connections resume the session."""
 
     def work(client: TlsClient) -> None:
@@ -76,10 +81,33 @@ async def test_everything_works_under_tls(ftps: FtpWorld, passive: bool) -> None
         with pytest.raises(ftplib.error_perm, match="536"):
             client.sendcmd("PROT S")
 
-    await secured(ftps, work)
+    await secured(ftps, context, work)
 
 
-async def test_an_upload_without_tls_goodbye_is_cut_off(ftps: FtpWorld) -> None:
+async def test_data_connections_bring_no_tickets(ftps: FtpWorld, context: ssl.SSLContext) -> None:
+    """A client that only sends never reads: whatever it was sent behind the handshake would turn its close into a reset,
+    and the end of its file would be lost. So nothing is; the next data connection resumes all the same."""
+
+    def work(client: TlsClient) -> None:
+        client.voidcmd("TYPE I")
+        for _ in range(3):
+            conn = client.transfercmd("STOR /t/x")
+            assert client.resumed
+            conn.sendall(DATA)
+            while f": {len(DATA)} bytes" not in client.sendcmd("STAT"):
+                pass
+            raw = socket.socket(fileno=conn.detach())
+            with raw:
+                raw.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    raw.recv(1)
+            with pytest.raises(ftplib.error_temp, match="426"):
+                client.voidresp()
+
+    await secured(ftps, context, work)
+
+
+async def test_an_upload_without_tls_goodbye_is_cut_off(ftps: FtpWorld, context: ssl.SSLContext) -> None:
     """Somebody between could end the connection early; that is no whole file."""
 
     def work(client: TlsClient) -> None:
@@ -91,11 +119,11 @@ async def test_an_upload_without_tls_goodbye_is_cut_off(ftps: FtpWorld) -> None:
         with raw, pytest.raises(ftplib.error_temp, match="426"):
             client.voidresp()
 
-    await secured(ftps, work)
+    await secured(ftps, context, work)
     assert await ftps.found() == []
 
 
-async def test_a_download_may_end_without_the_clients_goodbye(ftps: FtpWorld) -> None:
+async def test_a_download_may_end_without_the_clients_goodbye(ftps: FtpWorld, context: ssl.SSLContext) -> None:
     """Few clients answer the server's goodbye; they have all the same got everything."""
     await ftps.add("x", "t", data=DATA)
 
@@ -105,10 +133,10 @@ async def test_a_download_may_end_without_the_clients_goodbye(ftps: FtpWorld) ->
             assert len(conn.makefile("rb").read(len(DATA))) == len(DATA)
         return client.voidresp()
 
-    assert (await secured(ftps, work)).startswith("226 ")
+    assert (await secured(ftps, context, work)).startswith("226 ")
 
 
-async def test_plain_data_connections_do_not_pass_for_private(ftps: FtpWorld) -> None:
+async def test_plain_data_connections_do_not_pass_for_private(ftps: FtpWorld, context: ssl.SSLContext) -> None:
     """A client that said PROT P and talks in the clear gets nothing, and stores nothing."""
 
     def work(client: TlsClient) -> None:
@@ -117,46 +145,73 @@ async def test_plain_data_connections_do_not_pass_for_private(ftps: FtpWorld) ->
             with pytest.raises(ftplib.error_temp, match="426"):
                 client.voidresp()
 
-    await secured(ftps, work)
+    await secured(ftps, context, work)
     assert await ftps.found() == []
 
 
-async def test_what_was_sent_before_tls_is_thrown_away(ftps: FtpWorld) -> None:
+async def test_what_was_sent_before_tls_is_thrown_away(ftps: FtpWorld, context: ssl.SSLContext) -> None:
     """A command that somebody put behind AUTH TLS in the clear never runs (CVE-2011-0411 in other servers)."""
 
     def work(sock: socket.socket) -> bytes:
         sock.recv(1000)
         sock.sendall(b"AUTH TLS\r\nMKD /injected\r\n")
         assert sock.recv(1000) == b"234 TLS begins\r\n"
-        with ssl._create_unverified_context().wrap_socket(sock) as secure:
+        with context.wrap_socket(sock) as secure:
             secure.sendall(b"CWD /injected\r\n")
             return secure.recv(1000)
 
     assert (await ftps.wire(work)).startswith(b"550 ")
 
 
-async def test_a_client_that_offers_protocols_goes_on_without_one(ftps: FtpWorld) -> None:
+async def test_what_is_no_tls_ends_the_session(ftps: FtpWorld) -> None:
+    """A client that goes on in the clear is not heard, and hears nothing but TLS; others are not disturbed."""
+
+    def work(sock: socket.socket) -> bytes:
+        lines = sock.makefile("rwb", buffering=0)
+        lines.readline()
+        lines.write(b"AUTH TLS\r\n")
+        assert lines.readline() == b"234 TLS begins\r\n"
+        lines.write(b"CWD /\r\nMKD /in-the-clear\r\n")
+        return lines.read()
+
+    assert len(await ftps.wire(work)) in (0, 7)  # nothing, or an alert
+    assert await ftps.node.declared(OWNER) == []
+    assert (await ftps.wire(lambda sock: sock.recv(1000))).startswith(b"220 ")
+
+
+async def test_a_session_that_ends_within_the_handshake(ftps: FtpWorld) -> None:
+    """Whoever turns TLS on and leaves, cleanly or not, takes nothing along."""
+
+    def work(sock: socket.socket) -> None:
+        sock.recv(1000)
+        sock.sendall(b"AUTH TLS\r\n")
+        sock.recv(1000)
+        sock.sendall(b"\x16\x03\x01")
+
+    await ftps.wire(work)
+    assert (await ftps.wire(lambda sock: sock.recv(1000))).startswith(b"220 ")
+
+
+async def test_a_client_that_offers_protocols_goes_on_without_one(ftps: FtpWorld, context: ssl.SSLContext) -> None:
     """FileZilla offers x-filezilla-ftp; nothing is selected, and nothing breaks."""
 
     def work(sock: socket.socket) -> str | None:
         sock.recv(1000)
         sock.sendall(b"AUTH TLS\r\n")
         sock.recv(1000)
-        context = ssl._create_unverified_context()
         context.set_alpn_protocols(["x-filezilla-ftp", "ftp"])
         with context.wrap_socket(sock) as secure:
-            assert secure.version() == "TLSv1.2"
             return secure.selected_alpn_protocol()
 
     assert await ftps.wire(work) is None
 
 
-async def test_the_older_name_makes_data_private(ftps: FtpWorld) -> None:
+async def test_the_older_name_makes_data_private(ftps: FtpWorld, context: ssl.SSLContext) -> None:
     """AUTH SSL implies PROT P (RFC 4217, appendix A)."""
     await ftps.add("x", "t")
 
     def run() -> list[str]:
-        with TlsClient(context=ssl._create_unverified_context(), timeout=10) as client:
+        with TlsClient(context=context, timeout=10) as client:
             client.connect(ftps.host, ftps.port)
             assert client.voidcmd("AUTH SSL").startswith("234 ")
             client.sock = client.context.wrap_socket(client.sock)
@@ -168,7 +223,7 @@ async def test_the_older_name_makes_data_private(ftps: FtpWorld) -> None:
     assert await deferToThread(run) == ["x"]
 
 
-async def test_tls_can_be_demanded(tmp_path: Path) -> None:
+async def test_tls_can_be_demanded(tmp_path: Path, context: ssl.SSLContext) -> None:
     """Then neither passwords nor contents go in the clear."""
     pem = identity.create(tmp_path).pem
     async with serving(TlsContext(pem, pem), require_tls=True) as world:
@@ -188,7 +243,7 @@ async def test_tls_can_be_demanded(tmp_path: Path) -> None:
                 client.sendcmd("NLST /")
 
         assert (await world.wire(bare)).startswith(b"534 ")
-        await secured(world, work)
+        await secured(world, context, work)
 
 
 def test_a_certificate_that_cannot_be_used_is_told_at_the_start(tmp_path: Path) -> None:

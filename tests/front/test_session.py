@@ -740,7 +740,13 @@ def test_clear_text_behind_tls_is_thrown_away(node: FakeNode) -> None:
         exchange.session.start_tls(None)  # type: ignore[arg-type]
 
     session = WireSession(node, verbs={**TAG_VERBS, **table([Verb("AUTH", auth)])}, limits=Limits(stall_s=60))
-    session.transport.startTLS = secured.append  # type: ignore[attr-defined]
+
+    def channel(context: object) -> MemoryTransport:
+        secured.append(context)
+        return session.transport
+
+    assert session.protocol.session is not None
+    session.protocol.session._secured = channel
     session.lines()
     session.send(b"AUTH TLS\r\nCOUNT\r\nADD 10 a\r\nabc")
     assert session.codes() == ["234 "]

@@ -15,9 +15,6 @@ from tests.front.ftp_world import FtpWorld, ftp, ftps
 
 __all__ = ["ftp", "ftps"]
 
-# Twisted hands the certificate on in the older of pyOpenSSL's two ways.
-pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
-
 Tool: TypeAlias = Callable[[str], str]
 BIG = os.urandom(1 << 20)
 

@@ -2,28 +2,26 @@
 
 Nothing is read from its socket until a transfer takes it, so a client that sends before its STOR fills only the kernel's
 buffers. Source: RFC 959 section 3.4 (stream mode: the end of the connection is the end of the file).
+
+TLS is done here instead of by Twisted's wrapper, which knows nothing of tickets and cuts all it sends into small pieces.
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 from typing import Protocol as Shape
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IHandshakeListener,
-    IOpenSSLContextFactory,
-    IPushProducer,
-    IReactorTime,
-)
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tagfs.errors import TagfsError
+from tagfs.front.ftp.tls import Tls
 
 PIECE = 256 * 1024
 """Bytes per read from a content and per write to a plain connection: where loopback throughput levels off (FIGURES)."""
@@ -44,14 +42,14 @@ class Sink(Shape):
         """As IReceiving.write."""
 
 
-@implementer(IPushProducer, IHandshakeListener)
+@implementer(IPushProducer, IHalfCloseableProtocol)
 class DataConnection(Protocol):
     """A data connection from its opening to its end. One transfer at most goes over it.
 
     ``on_made`` is told when the connection is there.
     """
 
-    transport: Any  # TCP, or TLS over it
+    transport: Any  # TCP
 
     def __init__(self, on_made: Callable[[DataConnection], None] | None = None) -> None:
         self._on_made = on_made
@@ -61,7 +59,7 @@ class DataConnection(Protocol):
         self._paused = True
         self._sending = False
         self._flushing = False
-        self._tls = False
+        self._tls: Tls | None = None
         self._sink: Sink | None = None
         self._trouble: Failure | None = None
         self._waits = 0
@@ -82,6 +80,39 @@ class DataConnection(Protocol):
             self._on_made(self)
 
     def dataReceived(self, data: bytes) -> None:
+        if self._tls is None:
+            self._took(data)
+            return
+        self._tls.feed(data)
+        try:
+            if self._handshake is None:
+                self._open(self._tls)
+            elif self._tls.shake():
+                self.transport.pauseProducing()
+                self._say(self._tls.due())
+                self._agreed()
+            self._say(self._tls.due())
+        except ssl.SSLError as error:
+            self._say(self._tls.due())  # what is wrong
+            self._trouble = self._trouble or Failure(DataLost(f"TLS broke on the data connection: {error.reason}"))
+            self.transport.loseConnection()
+
+    def _open(self, tls: Tls) -> None:
+        """Hands on what TLS brought."""
+        if self._sink is None and not self._sending:
+            return  # it waits with TLS until it is wanted
+        data = tls.opened()
+        if data:
+            self._took(data)
+        if tls.ended and not self._sending and self._trouble is None:
+            self._say(tls.goodbye())
+            self.transport.loseConnection()
+
+    def _say(self, data: bytes) -> None:
+        if data:
+            self.transport.write(data)
+
+    def _took(self, data: bytes) -> None:
         if self._sink is None:
             return  # a client that sends into a download
         self.moved += len(data)
@@ -92,7 +123,6 @@ class DataConnection(Protocol):
             self.transport.abortConnection()
             return
         if isinstance(wait, Deferred):
-            # TLS may hand on what it had decrypted already, so several may be waited for.
             self._waits += 1
             self.transport.pauseProducing()
             wait.addErrback(self._refused).addCallback(self._taken)
@@ -103,10 +133,19 @@ class DataConnection(Protocol):
             self._stall.cancel()
             self._stall = None
         self._wake()
-        self.handshakeCompleted()
+        self._agreed()
         self._ended.callback(None)
 
-    def handshakeCompleted(self) -> None:
+    def readConnectionLost(self) -> None:
+        """The peer sends nothing more. Who only reads may say so early (netcat does), and still gets all."""
+        if not self._sending:
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Our side is ended as a whole only."""
+
+    def _agreed(self) -> None:
+        """The handshake is over, or never will be."""
         handshake, self._handshake = self._handshake, None
         if handshake is not None:
             handshake.callback(None)
@@ -130,19 +169,18 @@ class DataConnection(Protocol):
 
     # -- the transfer's side
 
-    async def start_tls(self, context: IOpenSSLContextFactory, *, called: bool) -> None:
-        """Turns TLS on, as its server, also where we ``called`` the client (RFC 4217 section 7); returns when it is on.
+    async def start_tls(self, tls: Tls) -> None:
+        """Turns TLS on, as its server whoever called whom (RFC 4217 section 7); returns when it is on.
 
         Raises :class:`DataLost` where it cannot be agreed on.
         """
-        self._handshake = Deferred()
-        # TLS answers by itself, so its reading goes on; contents are kept back by the transfer.
-        self.transport.startTLS(context, not called)
-        self.transport.resumeProducing()
-        await self._handshake
+        self._tls = tls
+        if self._end is None:
+            self._handshake = Deferred()
+            self.transport.resumeProducing()
+            await self._handshake
         if self._end is not None:
             raise DataLost("TLS could not be agreed on for the data connection")
-        self._tls = True
 
     def watch(self, clock: IReactorTime, stall_s: float) -> None:
         """From now on cuts the connection when the peer lets ``stall_s`` seconds pass without a byte moving."""
@@ -167,10 +205,13 @@ class DataConnection(Protocol):
         self._paused = False
         self._sending = True
         self.transport.registerProducer(self, True)
+        tls = self._tls
+        if tls is not None:
+            self.transport.resumeProducing()  # TLS may have something to say, and is to be answered
         ahead = Deferred.fromCoroutine(_awaited(read(piece)))
         try:
             while data := await ahead:
-                self.transport.write(data)
+                self.transport.write(data if tls is None else self._sealed(tls, data))
                 self.moved += len(data)
                 # The store reads on while the network takes what it has.
                 ahead = Deferred.fromCoroutine(_awaited(read(piece)))
@@ -184,9 +225,18 @@ class DataConnection(Protocol):
         ahead.addErrback(_heard)
         self.transport.unregisterProducer()
         self._flushing = True
+        if tls is not None:
+            self._say(tls.goodbye())
         self.transport.loseConnection()
         await self._ended
         self._check_end("the transfer is incomplete")
+
+    @staticmethod
+    def _sealed(tls: Tls, data: bytes) -> bytes:
+        try:
+            return tls.sealed(data)
+        except ssl.SSLError as error:
+            raise DataLost(f"TLS broke on the data connection: {error.reason}") from error
 
     async def _room(self) -> bool:
         """Waits until more may be written; False where the connection is gone."""
@@ -203,6 +253,8 @@ class DataConnection(Protocol):
         self._sink = sink
         if self._end is None:
             self.transport.resumeProducing()
+            if self._tls is not None:
+                self.dataReceived(b"")  # of what came with the end of the handshake
             await self._ended
         if self._waits:
             self._settled = Deferred()
@@ -227,8 +279,9 @@ class DataConnection(Protocol):
         if self._trouble is not None:
             self._trouble.raiseException()
         assert self._end is not None
-        # Few clients answer our goodbye of TLS before they hang up.
-        if not (self._end.check(ConnectionDone) or (self._tls and self._flushing)):
+        # Under TLS somebody between could end the connection; of what we send, it is the client who looks at that.
+        cut = self._tls is not None and not self._tls.ended and not self._flushing
+        if cut or not self._end.check(ConnectionDone):
             raise DataLost(f"the data connection broke; {outcome}")
 
     def abort(self) -> None:

@@ -6,7 +6,7 @@ Sources: RFC 959 section 3.2, RFC 2428, RFC 2577 section 3 (the bounce attack).
 from __future__ import annotations
 
 from ipaddress import IPv4Address
-from typing import Any, NamedTuple
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as TimedOut
@@ -32,13 +32,6 @@ class RefusedTarget(TagfsError):
     """PORT or EPRT named another host than the client's, or a privileged port."""
 
     ftp = 504
-
-
-class Opened(NamedTuple):
-    """A data connection, and whether this side called."""
-
-    connection: DataConnection
-    called: bool
 
 
 class DataSetup:
@@ -81,17 +74,17 @@ class DataSetup:
         self.clear()
         self._target = target
 
-    async def open(self) -> Opened:
+    async def open(self) -> DataConnection:
         """The data connection for a transfer that begins now; the next one needs another set-up.
 
         Raises :class:`NoDataConnection` where none was set up, or none came within :data:`CALL_S` seconds.
         """
         try:
             if self._target is not None:
-                return Opened(await self._dial(self._target), called=True)
+                return await self._dial(self._target)
             if self._lease is None and self._ready is None:
                 raise NoDataConnection("use PASV, EPSV, PORT or EPRT first")
-            return Opened(self._ready or await self._call_of_client(), called=False)
+            return self._ready or await self._call_of_client()
         finally:
             self._ready = None
             self.clear()

@@ -8,8 +8,9 @@ from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field
-from twisted.internet.interfaces import IOpenSSLContextFactory, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
+from tagfs.front.ftp.tls import TlsContext
 from tagfs.front.ftp.verb import Verb
 from tagfs.node.interfaces import INode
 
@@ -67,7 +68,7 @@ class Door:
     limits: Limits = field(factory=Limits)
     files: Callable[[Session], Files] | None = None
     """Makes a session's FTP state."""
-    tls: IOpenSSLContextFactory | None = None
+    tls: TlsContext | None = None
     """For AUTH TLS; None where it is not offered."""
     faults: count[int] = field(factory=lambda: count(1))
     """Numbers the internal errors, so that a reply can be found in the log."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from twisted.internet.defer import DeferredLock
-from twisted.internet.interfaces import IOpenSSLContextFactory
 
 from tagfs.errors import StartError, TagfsError
 from tagfs.front.ftp.data_connection import PIECE, TLS_PIECE, DataConnection
@@ -20,6 +19,7 @@ from tagfs.front.ftp.directory.folders import MadeFolders
 from tagfs.front.ftp.directory.formats import DEFAULT_FACTS
 from tagfs.front.ftp.directory.lookup import Lookup
 from tagfs.front.ftp.exchange import Exchange
+from tagfs.front.ftp.tls import TlsContext
 from tagfs.model.names import name_key
 from tagfs.model.paths import TOP, TagFolder, VirtualPath
 
@@ -163,14 +163,12 @@ class FileState:
 
     async def open_data(self) -> DataConnection:
         """The data connection for the transfer that begins now, under TLS where PROT P says so."""
-        opened = await self.data.open()
-        self.connection = opened.connection
-        opened.connection.watch(self.door.reactor, self.door.stall_s)
+        self.connection = connection = await self.data.open()
+        connection.watch(self.door.reactor, self.door.stall_s)
         if self.private:
-            context = self._session.door.tls
-            assert context is not None, "PROT P without a context"
-            await opened.connection.start_tls(context, called=opened.called)
-        return opened.connection
+            assert self.tls is not None, "PROT P without a context"
+            await connection.start_tls(self.tls.for_data())
+        return connection
 
     @property
     def piece(self) -> int:
@@ -178,7 +176,7 @@ class FileState:
         return TLS_PIECE if self.private else PIECE
 
     @property
-    def tls(self) -> IOpenSSLContextFactory | None:
+    def tls(self) -> TlsContext | None:
         """What TLS is offered with, or None."""
         return self._session.door.tls
 

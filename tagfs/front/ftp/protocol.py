@@ -11,7 +11,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
-    IOpenSSLContextFactory,
     IPushProducer,
     IReactorTime,
     ISSLTransport,
@@ -22,7 +21,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tagfs.front.ftp.door import Door, Files, Limits
+from tagfs.front.ftp.secured import SecuredChannel
 from tagfs.front.ftp.session import Channel, Session
+from tagfs.front.ftp.tls import TlsContext
 from tagfs.front.ftp.verb import Verb
 from tagfs.front.ftp.verbs import VERBS
 from tagfs.node.interfaces import INode
@@ -44,6 +45,7 @@ class TagFtpProtocol(Protocol):
     factory: TagFtpFactory
     session: Session | None = None
     _host = ""
+    _tls: SecuredChannel | None = None
 
     def connectionMade(self) -> None:
         """Tunes the socket, and greets, or refuses one session too many."""
@@ -52,7 +54,8 @@ class TagFtpProtocol(Protocol):
         peer, local = transport.getPeer(), transport.getHost()
         self._host = getattr(peer, "host", "")
         self._tune()
-        session = Session(self.factory.door, cast(Channel, transport), self._host, _place(peer), _place(local))
+        channel = cast(Channel, transport)
+        session = Session(self.factory.door, channel, self._host, _place(peer), _place(local), self._secured)
         session.secure = ISSLTransport.providedBy(transport)
         transport.registerProducer(self, True)  # type: ignore[attr-defined]
         self.session = session
@@ -74,10 +77,19 @@ class TagFtpProtocol(Protocol):
             # Clients send ABOR as urgent data; out of line, its last byte would be lost (RFC 959, page 35).
             handle.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
 
+    def _secured(self, context: TlsContext) -> Channel:
+        session = self.session
+        assert session is not None
+        channel = cast(Channel, self.transport)
+        self._tls = SecuredChannel(channel, context.for_control(), session.received, session.input_ended)
+        return self._tls
+
     def dataReceived(self, data: bytes) -> None:
         """Twisted: bytes came."""
-        assert self.session is not None
-        self.session.received(data)
+        if self._tls is not None:
+            self._tls.feed(data)
+        elif self.session is not None:
+            self.session.received(data)
 
     def readConnectionLost(self) -> None:
         """Twisted: the client has ended its stream."""
@@ -138,7 +150,7 @@ class TagFtpFactory(Factory):
         *,
         limits: Limits | None = None,
         files: Callable[[Session], Files] | None = None,
-        tls: IOpenSSLContextFactory | None = None,
+        tls: TlsContext | None = None,
         verbs: Mapping[bytes, Verb] = VERBS,
     ) -> None:
         """Listens to nothing by itself.

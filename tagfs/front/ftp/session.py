@@ -16,10 +16,11 @@ its door's table, each as one :class:`~tagfs.front.ftp.exchange.Exchange`. What 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IOpenSSLContextFactory
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from tagfs import __version__
@@ -29,13 +30,14 @@ from tagfs.front.ftp.exchange import Exchange
 from tagfs.front.ftp.intake import HttpSeen, Intake
 from tagfs.front.ftp.schedule import Schedule
 from tagfs.front.ftp.steps import begin
+from tagfs.front.ftp.tls import TlsContext
 from tagfs.front.ftp.watch import Watch
 from tagfs.model.principal import Principal, Role
 from tagfs.node.interfaces import INode
 
 
 class Channel(Protocol):
-    """The connection, as the session needs it: what Twisted's TCP and TLS transports do."""
+    """The connection, as the session needs it: what Twisted's transports do."""
 
     def write(self, data: bytes) -> None: ...
     def pauseProducing(self) -> None: ...
@@ -43,16 +45,23 @@ class Channel(Protocol):
     def unregisterProducer(self) -> None: ...
     def loseConnection(self) -> None: ...
     def abortConnection(self) -> None: ...
-    def startTLS(self, context: IOpenSSLContextFactory) -> None: ...
 
 
 class Session:
     """The machine of one control connection. ``host`` is the peer's address without port, ``peer`` and ``local`` name both
-    ends for people."""
+    ends for people. ``secured`` puts TLS on the connection and gives the channel to use from then on."""
 
     log = Logger()
 
-    def __init__(self, door: Door, channel: Channel, host: str, peer: str, local: str) -> None:
+    def __init__(
+        self,
+        door: Door,
+        channel: Channel,
+        host: str,
+        peer: str,
+        local: str,
+        secured: Callable[[TlsContext], Channel],
+    ) -> None:
         self.door = door
         self.node: INode = door.node
         self.host = host
@@ -63,6 +72,7 @@ class Session:
         self.tallies: dict[str, int] = {}
         """How often what was done in this session; logged at its end."""
         self._channel = channel
+        self._secured = secured
         self._intake = Intake(self, door.verbs)
         self._schedule = Schedule(door.limits, self._run)
         self._out: list[bytes] = []
@@ -109,13 +119,13 @@ class Session:
         self._schedule.transfer = exchange
         self._schedule.advance()
 
-    def start_tls(self, context: IOpenSSLContextFactory) -> None:
+    def start_tls(self, context: TlsContext) -> None:
         """The client's next bytes are TLS. What it sent in the clear behind the command is thrown away unread: somebody
         between could have put it there."""
         self._schedule.drop_waiting()
         self._intake.clear()
         self.flush()
-        self._channel.startTLS(context)
+        self._channel = self._secured(context)
         self.secure = True
 
     def tally(self, word: str, number: int = 1) -> None:
