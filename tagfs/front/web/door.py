@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from tagfs.front.web.limits import Limits
 from tagfs.front.web.metrics import Metrics
 from tagfs.front.web.routes import Routes
+from tagfs.front.web.sessions import Sessions
 from tagfs.node.interfaces import INode
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Door:
     metrics: Metrics
     studio: Studio
     feed: Feed
+    sessions: Sessions
     limits: Limits = field(factory=Limits)
     names: frozenset[str] = frozenset()
     """Host names, in lower case, by which this listener may be asked for besides its address."""

@@ -12,7 +12,8 @@ from tagfs.front.web.body import Body
 from tagfs.front.web.door import Door
 from tagfs.front.web.parameters import Parameters, read_object
 from tagfs.front.web.reply import JSON, Refused
-from tagfs.model.principal import Principal
+from tagfs.front.web.sessions import Session
+from tagfs.model.principal import NOBODY, Principal
 from tagfs.node.interfaces import INode
 
 _log = Logger(namespace="tagfs.web")
@@ -23,7 +24,8 @@ class Exchange:
     """A request that has passed all checks of HTTP, site and route.
 
     ``values`` are those of the route's placeholders; ``header`` gives a header's text (several of one name joined by a
-    comma), or None; ``peer`` names the client for the log.
+    comma), or None; ``peer`` names the client for the log; ``secure`` tells whether it came under TLS; ``session`` is set where
+    a browser's cookie told who asks.
     """
 
     door: Door
@@ -34,6 +36,8 @@ class Exchange:
     body: Body
     principal: Principal
     peer: str
+    secure: bool
+    session: Session | None = None
 
     @property
     def node(self) -> INode:
@@ -44,6 +48,12 @@ class Exchange:
     def media_type(self) -> str:
         """The body's type without its parameters, in lower case; empty where none is given."""
         return (self.header("content-type") or "").partition(";")[0].strip().lower()
+
+    def current(self) -> Principal:
+        """Who asks, for answers that last: nobody, once the session or the right to it has ended."""
+        if self.session is not None and not self.door.sessions.lasts(self.session):
+            return NOBODY
+        return self.node.current(self.principal)
 
     async def json(self, **members: type) -> dict[str, object]:
         """The body as a JSON object (see :func:`~tagfs.front.web.parameters.read_object`)."""

@@ -144,7 +144,7 @@ async def events(exchange: Exchange) -> Reply:
     feed.enter()
 
     def may_listen() -> bool:
-        return exchange.node.current(exchange.principal).role >= Role.READ
+        return exchange.current().role >= Role.READ
 
     async def stream(outflow: Outflow) -> None:
         try:

@@ -36,8 +36,8 @@ def description() -> dict[str, object]:
         "info": {
             "title": "tagfs",
             "version": __version__,
-            "description": "Stored files with tags, found by tag-queries. Where there are users, requests carry "
-            "the name and the password of one in HTTP's Basic scheme.",
+            "description": "Stored files with tags, found by tag-queries. Where there are users, programs send the name and "
+            "the password of one in HTTP's Basic scheme; browsers log in at /api/v1/session.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
@@ -59,6 +59,11 @@ def _paths() -> Part:
         "/api/v1/archive": {"get": _archive()},
         "/api/v1/nodes": {"get": _plain("nodes", "The cluster as this node sees it.", "Nodes")},
         "/api/v1/events": {"get": _events()},
+        "/api/v1/session": {
+            "get": _plain("session", "Who asks, and what that one may do.", "Session"),
+            "post": _log_in(),
+            "delete": _log_out(),
+        },
         "/api/v1/openapi.json": {"get": _any("openapi", "This document.", JSON, {"type": "object"})},
         "/healthz": {"get": _plain("healthz", "Whether the node lives and takes everything.", "Health", 503)},
         "/metrics": {"get": _any("metrics", "Figures for Prometheus.", "text/plain", {"type": "string"})},
@@ -198,6 +203,19 @@ def _events() -> Part:
     answer = {"200": {"description": "Events `entries` (figures) and `nodes` (as /api/v1/nodes).", "content": stream}}
     parameters = [_header("Last-Event-ID", "The last event that the client has.", {"type": "string"})]
     return _operation("events", "Changes as server-sent events, without an end.", parameters, answer, 503)
+
+
+def _log_in() -> Part:
+    answer = _json("Logged in; the cookie is the session.", "Session")
+    answer["headers"] = {"Set-Cookie": {"description": "HttpOnly, SameSite=Lax.", "schema": {"type": "string"}}}
+    return {
+        **_operation("logIn", "Log in, as a browser does.", [], {"200": answer}, 413, 415),
+        "requestBody": _json_body("Login"),
+    }
+
+
+def _log_out() -> Part:
+    return _operation("logOut", "End the session of the cookie.", [], {"204": {"description": "It has ended."}})
 
 
 def _plain(name: str, summary: str, schema: str, *faults: int) -> Part:

@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from tagfs.front.web.conditions import is_unchanged
 from tagfs.front.web.exchange import Exchange
+from tagfs.front.web.login import PAGE
 from tagfs.front.web.reply import Reply
 from tagfs.front.web.routes import Route
 
@@ -32,7 +33,7 @@ def _asset(name: str) -> tuple[bytes, str]:
     return data, sha256(data).hexdigest()[:32]
 
 
-def _route(path: str, name: str) -> Route:
+def _route(path: str, name: str, public: bool = True) -> Route:
     async def answer(exchange: Exchange) -> Reply:
         data, tag = _asset(name)
         reply = Reply(200, data, _TYPES[name.rpartition(".")[2]], policy=POLICY, cache="no-cache")
@@ -41,7 +42,12 @@ def _route(path: str, name: str) -> Route:
             reply.status, reply.body, reply.type = 304, b"", ""
         return reply
 
-    return Route("GET", path, answer, for_people=True)
+    return Route("GET", path, answer, public=public, for_people=True)
 
 
-ROUTES = (_route("/", "index.html"), *(_route(f"/assets/{name}", name) for name in _ASSETS if name != "index.html"))
+_PAGES = {"index.html", "login.html"}
+ROUTES = (
+    _route("/", "index.html", public=False),
+    _route(PAGE, "login.html"),
+    *(_route(f"/assets/{name}", name) for name in _ASSETS if name not in _PAGES),  # code, no secrets
+)

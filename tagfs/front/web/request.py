@@ -138,15 +138,18 @@ class WebRequest(http.Request):
 
     async def _answer(self, expected: Sequence[bytes] | None) -> None:
         door = self.channel.factory.door
+        known = False  # whether somebody in particular asks, so that what is forbidden stays so
         try:
             route, exchange = self._admit(expected)
-            exchange.principal = await who_asks(door.node, self._header("authorization"), exchange.peer, route.public)
+            exchange.principal, exchange.session = await who_asks(
+                door.node, door.sessions, exchange.method, self._header, exchange.peer, route.public
+            )
+            known = exchange.session is not None or self._header("authorization") is not None
             reply = await route.answer(exchange)
         except Refused as refused:
             reply = refused.reply
         except Forbidden as error:
-            unknown = door.node.has_users and self._header("authorization") is None
-            reply = login_wanted(str(error)).reply if unknown else problem_of(error)
+            reply = problem_of(error) if known or not door.node.has_users else self._ask_for_login(error)
         except TagfsError as error:
             reply = problem_of(error)
         except Cut:
@@ -180,7 +183,12 @@ class WebRequest(http.Request):
             self._body,
             door.node.anonymous(),
             str(getattr(self.client, "host", "")),
+            bool(self.isSecure()),  # type: ignore[no-untyped-call]
         )
+
+    def _ask_for_login(self, error: Forbidden) -> Reply:
+        method, target = self.method.decode("latin-1"), self.uri.decode("latin-1")
+        return login_wanted(str(error), method, target, self._header).reply
 
     def _target(self, target: str) -> tuple[str, str, str]:
         """Authority, path and query of the request (RFC 9112 section 3.2); that of an absolute target replaces Host."""

@@ -94,6 +94,18 @@ SCHEMAS: Part = {
             "bytes": _COUNT,
         }
     ),
+    "Login": _object({"name": {**_TEXT, "maxLength": 4096}, "password": {**_TEXT, "maxLength": 4096}}),
+    "Session": _object(
+        {
+            "name": {"type": ["string", "null"], "description": "The user; null where nobody logged in."},
+            "role": {"type": "string", "enum": ["none", "read", "write", "admin"]},
+            "csrf": {
+                "type": ["string", "null"],
+                "description": "What changes by this session carry in the header X-CSRF-Token.",
+            },
+            "users": {**_FLAG, "description": "Whether this node has users, so that a log-in means something."},
+        }
+    ),
     "Health": _object({"live": _FLAG, "ready": _FLAG, "id": _TEXT, "name": _TEXT}),
     "Problem": _object(
         {

@@ -20,6 +20,7 @@ from tagfs.front.web.feed import Feed
 from tagfs.front.web.limits import Limits
 from tagfs.front.web.metrics import Metrics
 from tagfs.front.web.routes import Routes
+from tagfs.front.web.sessions import Sessions
 from tagfs.front.web.thumbnails import Studio
 from tagfs.node.interfaces import INode
 
@@ -44,7 +45,15 @@ class WebFactory(Factory):
         """
         lowered = frozenset(name.lower().rstrip(".") for name in names)
         self.door = Door(
-            node, clock, Routes(ROUTES), Metrics(node), Studio(clock), Feed(node, clock), limits or Limits(), lowered
+            node,
+            clock,
+            Routes(ROUTES),
+            Metrics(node),
+            Studio(clock),
+            Feed(node, clock),
+            Sessions(node, clock),
+            limits or Limits(),
+            lowered,
         )
         self.closing = False
         self._channels: set[Channel] = set()

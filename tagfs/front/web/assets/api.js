@@ -1,6 +1,7 @@
 // The API as functions. Errors are Problem, with the node's own words.
 
 const BASE = "/api/v1";
+const SESSION = "/session";
 
 export class Problem extends Error {
   constructor(status, value) {
@@ -10,8 +11,17 @@ export class Problem extends Error {
   }
 }
 
+// The session's token: a change by a browser that is logged in needs it.
+let token = null;
+
+// Without a login there is nothing to show: to the log-in page, and back here afterwards.
+export function toLogin() {
+  location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}${location.hash}`);
+}
+
 async function ask(method, path, body) {
   const options = { method, headers: {} };
+  if (token && method !== "GET") options.headers["X-CSRF-Token"] = token;
   if (body !== undefined) {
     options.body = JSON.stringify(body);
     options.headers["Content-Type"] = "application/json";
@@ -24,9 +34,20 @@ async function ask(method, path, body) {
   }
   if (answer.status === 204) return null;
   const value = await answer.json().catch(() => ({}));
+  if (answer.status === 401 && path !== SESSION) toLogin();
   if (!answer.ok) throw new Problem(answer.status, value);
   return value;
 }
+
+// Who looks at this page, and what that one may do.
+export async function session() {
+  const now = await ask("GET", SESSION);
+  token = now.csrf;
+  return now;
+}
+
+export const logIn = (name, password) => ask("POST", SESSION, { name, password });
+export const logOut = () => ask("DELETE", SESSION);
 
 const parameters = (values) => new URLSearchParams(Object.entries(values).filter(([, value]) => value)).toString();
 
@@ -64,6 +85,7 @@ export function upload(file, tagList, key, progress) {
     request.open("POST", `${BASE}/entries?${query}`);
     request.setRequestHeader("Content-Type", file.type || "application/octet-stream");
     request.setRequestHeader("Idempotency-Key", key);
+    if (token) request.setRequestHeader("X-CSRF-Token", token);
     request.send(file);
   });
   return { done, stop: () => request.abort() };

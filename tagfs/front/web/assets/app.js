@@ -1,6 +1,7 @@
 // Puts the parts together: views, keys, and who tells whom.
 
-import { byId } from "./elements.js";
+import * as api from "./api.js";
+import { byId, failed } from "./elements.js";
 import { follow } from "./events.js";
 import { showNodes } from "./nodes.js";
 import { isChoosing, wireBulk, whenChanged } from "./results.js";
@@ -55,6 +56,22 @@ follow({
     else byId("fresh").hidden = false;
   },
 });
+async function showUser() {
+  const now = await api.session();
+  byId("who").textContent = now.name || "";
+  byId("account").hidden = !now.name;
+  byId("log-in").hidden = !now.users || Boolean(now.name);
+  document.body.dataset.role = now.role;
+}
+byId("log-out").addEventListener("click", async () => {
+  try {
+    await api.logOut();
+    location.assign("/login");
+  } catch (problem) {
+    failed(problem);
+  }
+});
+showUser().catch(failed);
 whenChanged(search);
 whenStored(() => { if (state.view === "files") search(); });
 wireBulk();
