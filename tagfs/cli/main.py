@@ -34,6 +34,7 @@ COMMANDS = {
     "unsave": "searches:unsave",
     "nodes": "cluster:nodes",
     "node": "cluster:node",
+    "cluster": "cluster_settings:cluster",
     "user": "users:user",
     "cluster-key": "cluster:cluster_key",
     "shell": "shell:shell",
@@ -41,7 +42,7 @@ COMMANDS = {
     "completion": "completion:completion",
 }
 """Name to module and attribute, in the order of the help."""
-LATER = {"cluster": "later:cluster", "backup": "later:backup"}
+LATER = {"backup": "later:backup"}
 """Commands that are known but not there yet; not in the help."""
 
 

@@ -213,6 +213,15 @@ class Client:
         """The cluster as this node sees it."""
         return [reading.node_row(row) for row in self.request("NODES", repeatable=True).rows]
 
+    def cluster_settings(self) -> list[tuple[str, str]]:
+        """The cluster's id and settings: names and values."""
+        return [reading.saved_row(row) for row in self.request("CLUSTER", repeatable=True).rows]
+
+    def set_cluster_settings(self, changes: Iterable[str]) -> list[tuple[str, str]]:
+        """Changes settings of all nodes, each given as ``name=value``; the settings after that."""
+        words = " ".join(map(word, changes))
+        return [reading.saved_row(row) for row in self.request(f"CLUSTER-SET {words}").rows]
+
     def saved(self) -> list[tuple[str, str]]:
         """Saved searches: name and query."""
         return [reading.saved_row(row) for row in self.request("SAVED", repeatable=True).rows]

@@ -9,6 +9,7 @@ here and nowhere above. Tags given to methods are literal and already checked
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from typing import NamedTuple
 
 from twisted.internet.defer import Deferred
@@ -67,6 +68,15 @@ class EntryInfo(NamedTuple):
     home: str
     copies: Copies
     nodes: Sequence[str]
+
+
+class Retirement(StrEnum):
+    """How a node is taken out: it leaves for good and hands over what it keeps, it is gone for good and forgotten, or it
+    hands over what it keeps and stays."""
+
+    LEAVE = "leave"
+    FORGET = "forget"
+    DRAIN = "drain"
 
 
 class NodeStatus(NamedTuple):
@@ -305,6 +315,18 @@ class INode(Interface):
 
     async def nodes(principal: Principal) -> Sequence[NodeStatus]:
         """The cluster as this node sees it, itself first."""
+
+    async def retire(principal: Principal, node: str, how: Retirement) -> str:
+        """Takes a node out of the cluster, or out of the layout; for admins. ``node`` is its id, the beginning of one (4 or
+        more characters), or its name. Returns its id. Raises NotFound, BadRequest where more than one is meant, Conflict
+        where its state or the cluster's does not allow it, NotSupported on a node that is alone."""
+
+    async def cluster_settings(principal: Principal) -> Mapping[str, str]:
+        """The cluster's id (``cluster``) and its settings by name. Raises NotSupported on a node that is alone."""
+
+    async def set_cluster_settings(principal: Principal, changes: Mapping[str, str]) -> Mapping[str, str]:
+        """Changes settings of the whole cluster, all or none; for admins. Returns all of them. Raises BadRequest for a name
+        or value that is not allowed, NotSupported on a node that is alone."""
 
     async def sync(principal: Principal, seconds: float) -> bool:
         """Waits until this node has all that its live peers had when called; False where time ran out."""

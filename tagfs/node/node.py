@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from tagfs.errors import BadRequest, Conflict, NotFound, ReadOnly, StorageFull, TooLarge
+from tagfs.errors import BadRequest, Conflict, NotFound, ReadOnly, StorageFull, TooLarge, Unavailable
 from tagfs.model.entry import KIND, Content, Entry, change, check_entry_id, is_whole, replacement
 from tagfs.model.names import check_home, check_name, check_tag, fold
 from tagfs.model.order import NEWEST, Cursor, Scope, Sort
@@ -24,8 +24,9 @@ from tagfs.model.stamp import Stamp
 from tagfs.model.vocabulary import declaration, forgotten
 from tagfs.node import changes, reads, saved
 from tagfs.node.accounts import Accounts
+from tagfs.node.alone import Alone, ICluster
 from tagfs.node.core import THIS_NODE_ONLY, Core
-from tagfs.node.interfaces import Changed, EntryInfo, Figure, Found, INode, NodeStatus, TagCounts
+from tagfs.node.interfaces import Changed, EntryInfo, Figure, Found, INode, NodeStatus, Retirement, TagCounts
 from tagfs.node.receiving import Receiving, check_tags, slot_name
 from tagfs.node.transfer import MAX_CONTENT, Inflow, Reading
 from tagfs.storage.interfaces import MAX_PAGE
@@ -36,14 +37,15 @@ _KEEP_FREE = 16 << 20
 
 @implementer(INode)
 class Node:
-    """INode. ``address`` is where other nodes reach this one."""
+    """INode. ``address`` is where other nodes reach this one; without a ``cluster`` it is alone."""
 
     log = Logger()
 
-    def __init__(self, core: Core, name: str, zone: str, address: str, accounts: Accounts) -> None:
+    def __init__(
+        self, core: Core, name: str, zone: str, address: str, accounts: Accounts, cluster: ICluster | None = None
+    ) -> None:
         self._core = core
-        self._zone = zone
-        self._address = address
+        self._cluster: ICluster = cluster or Alone(core, name, zone, address)
         self._accounts = accounts
         self._in_flight: dict[str, Deferred[None]] = {}
         self.id = core.node_id
@@ -314,7 +316,7 @@ class Node:
 
     async def saved_searches(self, principal: Principal) -> Sequence[tuple[str, str]]:
         principal.require(Role.READ, "listing saved searches")
-        return await saved.listed(self._core)
+        return await saved.all_of(self._core)
 
     async def unsave_search(self, principal: Principal, name: str) -> None:
         self._check_change(principal, "forgetting a saved search")
@@ -324,14 +326,23 @@ class Node:
 
     async def nodes(self, principal: Principal) -> Sequence[NodeStatus]:
         principal.require(Role.READ, "listing the nodes")
-        figures = self._core.catalog.statistics()
-        return [
-            NodeStatus(self.id, self.name, self._zone, "alive", self._address, figures["entries"], figures["bytes"])
-        ]
+        return self._cluster.nodes()
+
+    async def retire(self, principal: Principal, node: str, how: Retirement) -> str:
+        principal.require(Role.ADMIN, "taking out a node")
+        return await self._cluster.retire(node, how)
+
+    async def cluster_settings(self, principal: Principal) -> Mapping[str, str]:
+        principal.require(Role.READ, "listing the cluster's settings")
+        return self._cluster.settings()
+
+    async def set_cluster_settings(self, principal: Principal, changes: Mapping[str, str]) -> Mapping[str, str]:
+        principal.require(Role.ADMIN, "changing the cluster's settings")
+        return await self._cluster.set_settings(changes)
 
     async def sync(self, principal: Principal, seconds: float) -> bool:
         principal.require(Role.READ, "waiting for other nodes")
-        return True
+        return await self._cluster.sync(seconds)
 
     def statistics(self) -> Mapping[str, int]:
         return {**self._core.catalog.statistics(), "changes": self._core.changes, "free": self._core.room}
@@ -352,6 +363,8 @@ class Node:
     def _check_writable(self) -> None:
         if self._core.read_only:
             raise ReadOnly(self._core.read_only)
+        if self._cluster.refusal:
+            raise Unavailable(self._cluster.refusal)
 
     def _check_change(self, principal: Principal, what: str) -> None:
         principal.require(Role.WRITE, what)

@@ -1,4 +1,4 @@
-"""Saved searches: a name for a query's text. Layer: node."""
+"""Saved searches of one node: records that hold a query's text. Layer: node."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tagfs.storage.interfaces import MAX_PAGE
 
 
 async def save(core: Core, name: str, query: str) -> None:
-    """Saves a query that can be read under a name."""
+    """Saves a query's text. Raises BadRequest for a name or query that cannot be."""
     key = searches.check_search(name)
     parse(query)
     await core.change(Ref(searches.KIND, key), lambda _present, stamp: [searches.saved(key, query, stamp)])
 
 
-async def listed(core: Core) -> Sequence[tuple[str, str]]:
-    """Names and texts, by name."""
+async def all_of(core: Core) -> Sequence[tuple[str, str]]:
+    """Names and query texts, by name."""
     records = await core.readers.run(lambda: core.catalog.records(searches.KIND, "", MAX_PAGE))
     return [(record.key, text) for record in records if (text := searches.query_of(record)) is not None]
 

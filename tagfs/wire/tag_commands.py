@@ -241,6 +241,27 @@ def read_user(argument: str) -> str:
     return _only(argument, "a user's name")[0]
 
 
+def read_node(argument: str) -> str:
+    """``id`` of a node."""
+    return _only(argument, "a node's id or name")[0]
+
+
+def read_settings(argument: str) -> dict[str, str]:
+    """``name=value …`` of CLUSTER-SET, each name once."""
+    given: dict[str, str] = {}
+    for text, column in located_arguments(argument):
+        name, sign, value = text.partition("=")
+        name = name.replace("-", "_").lower()
+        if not sign or not name or not value:
+            raise QueryError(f'"{text[:40]}" is no setting', column, "name=value, as in copies=2")
+        if name in given:
+            raise QueryError(f"{name} is there twice", column)
+        given[name] = value
+    if not given:
+        raise QueryError("something is missing", len(argument) + 1, "name=value, as in copies=2")
+    return given
+
+
 def read_user_role(argument: str) -> tuple[str, Role]:
     """``name role``."""
     name, role = _user_role(argument)

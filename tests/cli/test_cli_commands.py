@@ -248,6 +248,14 @@ def test_nodes(tagfs):
     assert tagfs.json("nodes")[0]["name"] == "one"
 
 
+def test_cluster_settings(tagfs):
+    """cluster show lists them, cluster set changes all that are named, or none."""
+    assert tagfs("cluster", "show").stdout.splitlines() == ["cluster\tc1", "copies\t3"]
+    assert tagfs.json("cluster", "set", "copies=2") == {"cluster": "c1", "copies": "2"}
+    assert "no setting" in tagfs("cluster", "set", "colour=red", code=2).stderr
+    tagfs("cluster", "set", code=2)
+
+
 def test_what_the_node_cannot_do(tagfs):
     """The server's own words, and code 1."""
     assert "no such command" in tagfs("node", "drain", "x", code=1).stderr
@@ -322,7 +330,7 @@ def test_completion_asks_the_node(tagfs, store):
     assert "_TAGFS_COMPLETE" in tagfs("completion", "bash").stdout
 
 
-@pytest.mark.parametrize("words", [["cluster", "set", "copies=3"], ["backup"], ["backup", "--to", "x"]])
+@pytest.mark.parametrize("words", [["backup"], ["backup", "--to", "x"]])
 def test_commands_of_later_versions(tagfs, words):
     """Who asks for one is told that it is not there and what is; the help does not list it."""
     said = tagfs(*words, code=2).stderr

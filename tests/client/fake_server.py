@@ -54,6 +54,7 @@ class Shelf:
     entries: dict[str, Stored] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     saved: dict[str, str] = field(default_factory=dict)
+    copies: str = "3"
     lock: threading.RLock = field(default_factory=threading.RLock)
     password: str | None = None
     lines: list[str] = field(default_factory=list)
@@ -295,6 +296,16 @@ class _Session(socketserver.StreamRequestHandler):
         if self.shelf.saved.pop(tags_in(rest)[0], None) is None:
             raise NotFound("no such search")
         self.say("250 Forgotten")
+
+    def do_CLUSTER(self, _: str) -> None:
+        self.rows(214, ["cluster\tc1", f"copies\t{self.shelf.copies}"], "End")
+
+    def do_CLUSTER_SET(self, rest: str) -> None:
+        name, _, value = rest.partition("=")
+        if name != "copies":
+            raise BadRequest(f"{name} is no setting")
+        self.shelf.copies = value
+        self.do_CLUSTER("")
 
     def do_NODES(self, _: str) -> None:
         row = f"fake\tone\t\talive\t127.0.0.1:4747\t{len(self.shelf.entries)}\t0"

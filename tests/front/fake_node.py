@@ -8,7 +8,7 @@ from hashlib import blake2b
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from tagfs.errors import BadRequest, Conflict, Forbidden, NotFound, ReadOnly
+from tagfs.errors import BadRequest, Conflict, Forbidden, NotFound, NotSupported, ReadOnly
 from tagfs.model.entry import Content, Entry, Version, check_entry_id, entry_id, entry_id_for_key, home_of
 from tagfs.model.names import check_home, check_name, check_tag, fold, name_key
 from tagfs.model.order import NEWEST, Cursor, Scope, Sort
@@ -27,6 +27,7 @@ from tagfs.node.interfaces import (
     IReading,
     IReceiving,
     NodeStatus,
+    Retirement,
     TagCounts,
 )
 
@@ -473,6 +474,17 @@ class FakeNode:
     async def nodes(self, principal: Principal) -> Sequence[NodeStatus]:
         size = sum(entry.content.size for entry in self.entries.values())
         return [NodeStatus(self.id, self.name, "", "alive", "127.0.0.1:4747", len(self.entries), size)]
+
+    async def retire(self, principal: Principal, node: str, how: Retirement) -> str:
+        principal.require(Role.ADMIN, "taking out a node")
+        raise NotSupported("this node is alone")
+
+    async def cluster_settings(self, principal: Principal) -> Mapping[str, str]:
+        raise NotSupported("this node is alone")
+
+    async def set_cluster_settings(self, principal: Principal, changes: Mapping[str, str]) -> Mapping[str, str]:
+        principal.require(Role.ADMIN, "changing the cluster's settings")
+        raise NotSupported("this node is alone")
 
     async def sync(self, principal: Principal, seconds: float) -> bool:
         return self.in_step

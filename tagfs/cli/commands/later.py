@@ -18,9 +18,6 @@ def _later(name: str, instead: str) -> click.Command:
     )  # fmt: skip
 
 
-cluster = _later(
-    "tagfs cluster", "a node takes its settings when it starts (twistd tagfs --help), and 'tagfs nodes' lists it"
-)
 backup = _later(
     "tagfs backup", "'tagfs export QUERY DIR' copies files with their tags, and 'tagfs import DIR' brings them back"
 )
