@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from tagfs.errors import BadRequest, Conflict, NotFound, ReadOnly, StorageFull, TooLarge, Unavailable
+from tagfs.errors import BadRequest, NotFound, ReadOnly, StorageFull, TooLarge, Unavailable
 from tagfs.model.entry import KIND, Content, Entry, change, check_entry_id, is_whole, replacement
 from tagfs.model.names import check_home, check_name, check_tag, fold
 from tagfs.model.order import NEWEST, Cursor, Scope, Sort
@@ -21,8 +21,7 @@ from tagfs.model.principal import Principal, Role
 from tagfs.model.query import Query, Tag
 from tagfs.model.record import Record, Ref
 from tagfs.model.stamp import Stamp
-from tagfs.model.vocabulary import declaration, forgotten
-from tagfs.node import changes, reads, saved
+from tagfs.node import changes, reads, saved, tags
 from tagfs.node.accounts import Accounts
 from tagfs.node.alone import Alone, ICluster
 from tagfs.node.core import THIS_NODE_ONLY, Core
@@ -258,52 +257,25 @@ class Node:
 
     async def rename_tag(self, principal: Principal, old: str, new: str) -> Changed:
         self._check_change(principal, "renaming a tag")
-        check_tag(new)
-        folded_old, folded_new = fold(check_tag(old)), fold(new)
-        declared = await self._known(folded_old)
-        stamp = self._core.stamp()
-        if folded_old == folded_new:
-            extra = [declaration(new, declared, stamp)]
-            await self._core.write(None, (), lambda _blob, _present: extra)
-            return Changed(await reads.count(self._core, Tag(folded_old), Scope.LIVE), THIS_NODE_ONLY)
-        definitions = self._core.definitions((new,), stamp)
-        extra = [*definitions, forgotten(old, stamp)]
-        if declared and not self._core.vocabulary.is_declared(folded_new):
-            extra.append(declaration(new, True, self._core.stamp()))
-        edit = changes.renaming(folded_old, folded_new)
-        try:
-            number = await changes.change_matching(self._core, Tag(folded_old), Scope.ALL, edit, extra)
-        finally:
-            self._core.undefine(definitions)
-        return self._changed(principal, number, "given tag {new} for {old}", Tag(folded_old), new=new, old=old)
+        number = await tags.rename(self._core, old, new)
+        if number is None:
+            return Changed(await reads.count(self._core, Tag(fold(old)), Scope.LIVE), THIS_NODE_ONLY)
+        return self._changed(
+            principal, number, "given tag {new} for {old}", Tag(fold(check_tag(old))), new=new, old=old
+        )
 
     async def delete_tag(self, principal: Principal, tag: str) -> Changed:
         self._check_change(principal, "deleting a tag")
-        folded = fold(check_tag(tag))
-        await self._known(folded)
-        extra = [forgotten(tag, self._core.stamp())]
-        edit = changes.renaming(folded, None)
-        number = await changes.change_matching(self._core, Tag(folded), Scope.ALL, edit, extra)
-        return self._changed(principal, number, "stripped of tag {tag}", Tag(folded), tag=tag)
+        number = await tags.delete(self._core, tag)
+        return self._changed(principal, number, "stripped of tag {tag}", Tag(fold(check_tag(tag))), tag=tag)
 
     async def declare_tag(self, principal: Principal, tag: str) -> bool:
         self._check_change(principal, "declaring a tag")
-        folded = fold(check_tag(tag))
-        if self._core.vocabulary.is_declared(folded):
-            return False
-        if await reads.count(self._core, Tag(folded), Scope.LIVE):
-            return False
-        await self._declare(tag, True)
-        return True
+        return await tags.declare(self._core, tag)
 
     async def undeclare_tag(self, principal: Principal, tag: str) -> None:
         self._check_change(principal, "forgetting a tag")
-        folded = fold(check_tag(tag))
-        users = await reads.count(self._core, Tag(folded), Scope.LIVE)
-        if users:
-            raise Conflict(f"{users} entries carry the tag {tag}; take it from them first")
-        await self._known(folded)
-        await self._declare(tag, False)
+        await tags.undeclare(self._core, tag)
 
     async def declared(self, principal: Principal) -> Sequence[str]:
         principal.require(Role.READ, "listing tags")
@@ -369,16 +341,6 @@ class Node:
     def _check_change(self, principal: Principal, what: str) -> None:
         principal.require(Role.WRITE, what)
         self._check_writable()
-
-    async def _known(self, folded: str) -> bool:
-        """Whether the tag is declared. Raises NotFound where it is neither that nor in use."""
-        declared = self._core.vocabulary.is_declared(folded)
-        if not declared and not await reads.count(self._core, Tag(folded), Scope.ALL):
-            raise NotFound(f"there is no tag {self._core.vocabulary.show(folded)!r}")
-        return declared
-
-    async def _declare(self, tag: str, declared: bool) -> None:
-        await self._core.change(Ref("tag", fold(tag)), lambda _present, stamp: [declaration(tag, declared, stamp)])
 
     async def _change_one(
         self, principal: Principal, entry_id: str, edit: changes.Edit, extra: Sequence[Record] = ()
