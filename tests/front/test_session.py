@@ -14,7 +14,7 @@ from tagfs.front.ftp.verb import Verb, table
 from tagfs.front.ftp.verbs import TAG_VERBS
 from tagfs.model.principal import Role
 from tests.front.fake_node import FakeNode
-from tests.front.wire_session import Gate, WireSession
+from tests.front.wire_session import Gate, MemoryTransport, WireSession
 
 WORDS = [
     *(f"{name.decode()} ".encode() for name in TAG_VERBS),
