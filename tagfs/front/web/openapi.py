@@ -200,7 +200,7 @@ def _archive() -> Part:
 
 def _events() -> Part:
     stream = {"text/event-stream": {"schema": {"type": "string"}}}
-    answer = {"200": {"description": "Events `entries` (figures) and `nodes` (as /api/v1/nodes).", "content": stream}}
+    answer = {"200": {"description": "Events `entries` (figures), `nodes`, `entry`, `reset`.", "content": stream}}
     parameters = [_header("Last-Event-ID", "The last event that the client has.", {"type": "string"})]
     return _operation("events", "Changes as server-sent events, without an end.", parameters, answer, 503)
 
