@@ -11,13 +11,15 @@ from tagfs.cluster.placement import Layout
 class ClusterSettings(NamedTuple):
     """What holds for the whole cluster: the replicated record ``settings``/``cluster``.
 
-    ``copies`` 1 to 16; ``write_copies`` 0 for auto, else 1 to ``copies``; ``out_after`` in seconds; ``trash_days`` in days.
+    ``copies`` 1 to 16; ``write_copies`` 0 for auto, else 1 to ``copies``; ``out_after`` in seconds; ``trash_days`` in days;
+    ``node_tls`` whether nodes speak TLS with each other.
     """
 
     copies: int = 3
     write_copies: int = 0
     out_after: int = 600
     trash_days: int = 30
+    node_tls: bool = True
 
 
 class Member(NamedTuple):
@@ -50,8 +52,9 @@ class Member(NamedTuple):
 class View(NamedTuple):
     """A snapshot. ``cluster`` is the cluster's id, empty until this node founded or joined one.
 
-    ``members`` holds all that there ever were, ``states`` what NODES shows of each (alive, suspect, dead, out, left), and
-    ``alive`` those that can be asked now, this node included. ``layout`` places contents.
+    ``members`` holds all that there ever were, ``states`` what NODES shows of each (alive, suspect, dead, out, left; nothing
+    of those that were forgotten), and ``alive`` those that can be asked now, this node included: not who is known to live
+    by the word of others only. ``layout`` places contents.
     """
 
     me: str
