@@ -22,7 +22,7 @@ from attrs import fields
 from twisted.scripts import twistd
 
 from tagfs.errors import StartError
-from tagfs.service import Options
+from tagfs.options import Options
 from tagfs.settings import Settings
 
 DOORS = ("ftp", "web", "node")

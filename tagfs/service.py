@@ -14,32 +14,23 @@ from typing import Any
 from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import Logger
-from twisted.python import usage
 
-from tagfs import __version__
+from tagfs.doors import Doors
 from tagfs.errors import StartError, TagfsError
-from tagfs.front.ftp.door import Limits
-from tagfs.front.ftp.file_state import FileDoor
-from tagfs.front.ftp.protocol import TagFtpFactory
-from tagfs.front.ftp.tls import TlsContext
-from tagfs.front.web.site import WebFactory
 from tagfs.model.principal import OWNER, Principal, Role
 from tagfs.node import standard_logging
 from tagfs.node.accounts import Accounts
 from tagfs.node.core import Core
 from tagfs.node.datadir import DataDirectory
 from tagfs.node.housekeeping import Housekeeping
-from tagfs.node.identity import Identity
 from tagfs.node.lag import Lag
 from tagfs.node.node import Node
 from tagfs.node.offload import Threads
 from tagfs.node.roster import Roster
 from tagfs.node.strangers import StrangerFactory, with_tls
-from tagfs.settings import Settings, load
+from tagfs.options import Options
+from tagfs.settings import Settings
 from tagfs.storage.stores import open_blobs, open_catalog
 
 READERS = 4
@@ -50,82 +41,11 @@ OPEN_FILES = 65_536
 """Files, sockets included, that a node wants to have open at a time."""
 
 
-class Options(usage.Options):
-    """The options of ``twistd tagfs``; :mod:`tagfs.settings` says what each may be."""
-
-    synopsis = "[options]"
-    longdesc = (
-        "Runs one node of tagfs. Each option may also stand in a TOML file (--config) or in the environment "
-        "(TAGFS_DATA, TAGFS_FTP, …); options win over the environment, and that over the file."
-    )
-    optParameters = [  # noqa: RUF012 - Twisted's way
-        ["config", None, None, "TOML file with settings"],
-        ["data", None, None, "data directory [default: ./tagfs-data]"],
-        ["name", None, None, "name of this node for people [default: the host's name]"],
-        ["ftp", None, None, "endpoint of the tag protocol and FTP, or off [default: tcp:2121:interface=127.0.0.1]"],
-        ["web", None, None, "endpoint of the web API and page, or off [default: tcp:8080:interface=127.0.0.1]"],
-        ["node", None, None, "endpoint for other nodes, or off [default: tcp:4747:interface=127.0.0.1]"],
-        ["advertise", None, None, "HOST:PORT where other nodes reach this one, if not where it listens"],
-        ["cluster-key", None, None, "file with the cluster's key; without it the node is alone"],
-        ["discovery", None, None, "multicast or off: find other nodes by beacons [default: multicast]"],
-        ["beacon-port", None, None, "UDP port of beacons [default: 4747]"],
-        ["zone", None, None, "zone of this node; copies are spread over zones"],
-        ["node-tls", None, None, "on or off: TLS between nodes [default: on]"],
-        ["copies", None, None, "how many nodes hold each content [default: 3]"],
-        ["write-copies", None, None, "auto, or how many nodes must have a content before it is acknowledged"],
-        ["out-after", None, None, "seconds until a dead node leaves the layout [default: 600]"],
-        ["trash-days", None, None, "days that entries stay in the trash [default: 30]"],
-        ["anonymous", None, None, "none, read or write: rights without a login beyond loopback [default: none]"],
-    ]
-    optFlags = [["merge", None, "join a cluster though this node has entries already"]]  # noqa: RUF012
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self["join"] = []
-
-    def opt_join(self, address: str) -> None:
-        """HOST:PORT of a node of the cluster to join; may be given several times"""
-        self["join"].append(address)
-
-    def opt_version(self) -> None:
-        """Print the version of tagfs and stop"""
-        print(f"tagfs {__version__}")  # noqa: T201 - that is what the option is for
-        raise SystemExit(0)
-
-    def parseArgs(self, *words: str) -> None:
-        """Takes none."""
-        if words:
-            raise usage.UsageError(f"{words[0]!r} is no option")
-
-    def parseOptions(self, options: Any = None) -> None:
-        """Ends the process with one line where an option is wrong; twistd itself would print its whole help."""
-        try:
-            super().parseOptions(options)  # type: ignore[no-untyped-call]
-        except usage.UsageError as error:
-            raise SystemExit(f"tagfs: {error}; twistd tagfs --help lists the options") from error
-
-    def postOptions(self) -> None:
-        try:
-            self.settings = load(self, os.environ)
-        except StartError as error:
-            raise usage.UsageError(str(error)) from error
-
-
 def makeService(options: Options) -> NodeService:
     """The service for ``options``. Opens nothing: that begins in startService, after twistd has forked."""
     from twisted.internet import reactor
 
     return NodeService(options.settings, reactor)
-
-
-@define(eq=False)
-class _Door:
-    """A listening door: its name in run.json, how it is closed, and the address people use."""
-
-    name: str
-    port: IListeningPort
-    close_sessions: Callable[[], Coroutine[Any, Any, None]]
-    address: str
 
 
 @define(eq=False)
@@ -137,9 +57,7 @@ class NodeService(Service):
     name = "tagfs"
     log = Logger()
     _closers: list[Callable[[], Coroutine[Any, Any, None] | None]] = field(factory=list)
-    _doors: list[_Door] = field(factory=list)
-    _guarded: bool = False
-    """Whether files may be served to other machines: there are users, or the operator wants everybody."""
+    _doors: Doors = field(init=False)
 
     def startService(self) -> None:
         """Starts everything, or nothing: then one line says why, and the process ends with exit code 1."""
@@ -185,8 +103,12 @@ class NodeService(Service):
         node = Node(core, settings.name, settings.zone, str(settings.advertise or ""), accounts)
         housekeeping = Housekeeping(core, self.reactor, settings.trash_days)
         self._closers.append(housekeeping.stop)
-        self._open_doors(node, directory.identity)
-        accounts.private = all(_is_local(door.port) for door in self._doors if door.name in _FILE_DOORS)
+        doors = self._doors = Doors(self.reactor, settings, node.has_users or settings.anonymous != "none")
+        self._closers.append(doors.close)
+        strangers = StrangerFactory(node.id, node.name, self.reactor)
+        doors.open_node(with_tls(directory.identity, strangers) if settings.node_tls else strangers, strangers.close)
+        doors.open_files(node, directory.identity)
+        accounts.private = doors.private
         housekeeping.start()
         lag.start()
         _calm_collector()
@@ -196,14 +118,15 @@ class NodeService(Service):
     def _announce(self, directory: DataDirectory, node: Node) -> None:
         if not self.running:
             return
-        directory.announce(self._facts(node))
         self.log.info(
             "node {name} ({id}) is up with {entries} entries: {doors}",
             name=node.name,
             id=node.id,
             entries=node.statistics()["entries"],
-            doors=", ".join(f"{door.name} {door.address}" for door in self._doors) or "all doors are off",
+            doors=", ".join(f"{name} {address}" for name, address in self._doors.addresses.items())
+            or "all doors are off",
         )
+        directory.announce(self._facts(node))
 
     def _threads(self, size: int, name: str) -> Threads:
         threads = Threads(self.reactor, size, name)
@@ -239,78 +162,8 @@ class NodeService(Service):
         role = {"none": None, "read": Role.READ, "write": Role.WRITE}[self.settings.anonymous]
         return OWNER if role is None else Principal("anonymous", role)
 
-    def _open_doors(self, node: Node, identity: Identity) -> None:
-        settings = self.settings
-        self._guarded = node.has_users or settings.anonymous != "none"
-        if settings.ftp is not None:
-            limits = Limits(
-                sessions=settings.sessions,
-                sessions_per_host=settings.sessions_per_host,
-                idle_s=settings.idle_timeout,
-                stall_s=settings.stall_timeout,
-            )
-            files = FileDoor(
-                self.reactor,
-                ports=settings.passive_ports and range(settings.passive_ports[0], settings.passive_ports[1] + 1),
-                masquerade=settings.masquerade,
-                require_tls=settings.ftp_tls == "required",
-                stall_s=settings.stall_timeout,
-            )
-            self._closers.append(files.close)
-            factory = TagFtpFactory(node, self.reactor, limits=limits, files=files, tls=self._ftp_tls(identity))
-            self._listen("ftp", settings.ftp, factory, factory.close)
-        if settings.web is not None:
-            web = WebFactory(node, self.reactor, names=self._web_names())
-            self._listen("web", settings.web, web, web.close)
-        if settings.node is not None:
-            strangers = StrangerFactory(node.id, node.name, self.reactor)
-            door = with_tls(identity, strangers) if settings.node_tls else strangers
-            self._listen("node", settings.node, door, strangers.close)
-
-    def _ftp_tls(self, identity: Identity) -> TlsContext | None:
-        """What AUTH TLS shows: the operator's certificate, else the node's own."""
-        settings = self.settings
-        if settings.ftp_tls == "off":
-            return None
-        if settings.tls_certificate is None or settings.tls_key is None:
-            return TlsContext(identity.pem, identity.pem)
-        try:
-            return TlsContext(settings.tls_certificate.read_bytes(), settings.tls_key.read_bytes())
-        except OSError as error:
-            raise StartError(f"the certificate for FTP cannot be read: {error}") from error
-
-    def _web_names(self) -> list[str]:
-        """Host names by which browsers may ask, besides the listener's own address and loopback."""
-        advertised = self.settings.advertise
-        return [*self.settings.web_names, *([advertised.host] if advertised else [])]
-
-    def _listen(
-        self, name: str, endpoint: str, factory: IProtocolFactory, close: Callable[[], Coroutine[Any, Any, None]]
-    ) -> None:
-        """Listens at once: endpoints of sockets answer before they return, and no session begins before the reactor runs."""
-        outcome: list[Any] = []
-        try:
-            serverFromString(self.reactor, endpoint).listen(factory).addBoth(outcome.append)
-        except ValueError as error:
-            raise StartError(f"--{name} {endpoint}: {error}") from error
-        port = outcome[0] if outcome else None
-        if not IListeningPort.providedBy(port):
-            reason = getattr(port, "value", "this endpoint cannot listen at start")
-            if isinstance(reason, CannotListenError):
-                reason = f"{reason.socketError.strerror or reason.socketError}; choose another, or off"
-            raise StartError(f"cannot listen on --{name} {endpoint}: {reason}")
-        door = _Door(name, port, close, _address(port))
-        self._doors.append(door)
-        self._closers.append(lambda: _close_door(door))
-        if name in _FILE_DOORS and not self._guarded and not _is_local(port):
-            raise StartError(
-                f"--{name} {endpoint} can be reached from other machines, and there are no users yet: make an admin (tagfs "
-                "user add, or TAGFS_ADMIN_PASSWORD_FILE), listen on 127.0.0.1, or say --anonymous=read or --anonymous=write "
-                "to serve everybody"
-            )
-
     def _facts(self, node: Node) -> dict[str, object]:
-        addresses = {door.name: door.address for door in self._doors}
+        addresses = self._doors.addresses
         web = addresses.get("web")
         return {
             "pid": os.getpid(),
@@ -354,36 +207,11 @@ def _calm_collector() -> None:
     gc.set_threshold(100_000, 50, 100)
 
 
-_FILE_DOORS = frozenset({"ftp", "web"})
-"""Doors behind which there are files; at the others a stranger learns nothing."""
 _POOLS = {"writer": 1, "readers": READERS, "transfers": TRANSFERS}
-
-
-async def _close_door(door: _Door) -> None:
-    stopping = door.port.stopListening()
-    if stopping is not None:
-        await stopping
-    await door.close_sessions()
-
-
-def _address(port: IListeningPort) -> str:
-    """``host:port`` of a listening socket (with brackets for IPv6), or the path of a Unix socket."""
-    place = port.getHost()
-    host = getattr(place, "host", None)
-    if host is None:
-        return os.fsdecode(getattr(place, "name", b""))
-    number = getattr(place, "port", 0)
-    return f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
 
 
 def _web_scheme(endpoint: str | None) -> str:
     return "https" if (endpoint or "").partition(":")[0].lower() in ("ssl", "tls") else "http"
-
-
-def _is_local(port: IListeningPort) -> bool:
-    """Whether only this machine can reach it."""
-    host = getattr(port.getHost(), "host", None)
-    return host is None or host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")
 
 
 def _say_in_one_line(kind: type[BaseException], error: BaseException, trace: object) -> None:

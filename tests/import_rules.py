@@ -8,7 +8,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 # From the bottom up: a module imports from its own layer and from those before it.
-ORDER = ("errors", "settings", "model", "storage", "wire", "cluster", "node", "front", "service", "quickstart")
+ORDER = (
+    "errors",
+    "settings",
+    "model",
+    "storage",
+    "wire",
+    "cluster",
+    "node",
+    "front",
+    "options",
+    "doors",
+    "service",
+    "quickstart",
+)
 
 # Layers that see less than what is below them. A name with a dot allows that one module.
 NARROW = {
@@ -25,7 +38,7 @@ ALLOWED = {
 
 # Libraries that only some layers may use.
 LIBRARIES = {
-    "twisted": {"node", "front", "service", "quickstart", "plugins"},
+    "twisted": {"node", "front", "options", "doors", "service", "quickstart", "plugins"},
     "numpy": {"model", "storage", "cluster", "node"},
     "click": {"cli"},
     "sqlite3": {"storage"},

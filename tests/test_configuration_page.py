@@ -6,7 +6,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tagfs.service import Options
+from tagfs.options import Options
 from tagfs.settings import Settings, load
 
 PAGE = (Path(__file__).parent.parent / "docs/guides/configuration.md").read_text(encoding="utf-8")

@@ -59,6 +59,11 @@ class NodeProcess:
         raise AssertionError(f"the node does not listen after {START_LIMIT_S} s:\n{self._tail()}")
 
     @property
+    def running(self) -> bool:
+        """Whether there is a process, stopped by SIGSTOP or not."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
