@@ -17,6 +17,7 @@ from tagfs.front.ftp.door import Limits
 from tagfs.front.ftp.file_state import FileDoor
 from tagfs.front.ftp.protocol import TagFtpFactory
 from tagfs.front.ftp.tls import TlsContext
+from tagfs.front.tally import Tally
 from tagfs.front.web.site import WebFactory
 from tagfs.node.identity import Identity
 from tagfs.node.interfaces import INode
@@ -54,6 +55,7 @@ class Doors:
     log = Logger()
     _open: dict[str, _Door] = field(factory=dict)
     _also: list[Closing] = field(factory=list)
+    _tally: Tally = field(factory=Tally)
 
     @property
     def addresses(self) -> Mapping[str, str]:
@@ -77,7 +79,7 @@ class Doors:
             factory = self._ftp(node, settings, identity)
             self._listen("ftp", settings.ftp, factory, factory.close)
         if settings.web is not None:
-            web = WebFactory(node, self.reactor, names=self._web_names())
+            web = WebFactory(node, self.reactor, names=self._web_names(), tally=self._tally)
             self._listen("web", settings.web, web, web.close)
 
     async def close(self) -> None:
@@ -104,7 +106,7 @@ class Doors:
             stall_s=settings.stall_timeout,
         )
         self._also.append(files.close)
-        return TagFtpFactory(node, self.reactor, limits=limits, files=files, tls=self._ftp_tls(identity))
+        return TagFtpFactory(node, self.reactor, limits=limits, files=files, tls=self._ftp_tls(identity), tally=self._tally)
 
     def _ftp_tls(self, identity: Identity) -> TlsContext | None:
         """What AUTH TLS shows: the operator's certificate, else the node's own."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 import subprocess
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -71,3 +74,27 @@ def test_stops_in_time_with_open_connections(node: NodeProcess) -> None:
         assert idle.recv(15) == b"HTTP/1.1 200 OK"
         busy.sendall(b"POST /api/v1/entries?name=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx")
         node.stop()
+
+
+def test_metrics_tell_of_all_doors_and_the_dashboard_finds_them(node: NodeProcess) -> None:
+    """/metrics counts commands of the tag port, too, with their times; every figure that the Grafana dashboard shows is there."""
+    with node.connect() as tag:
+        tag.sendall(b"COUNT\r\nCOUNT (\r\nCOUNT\r\nNO-SUCH-VERB\r\nQUIT\r\n")
+        while tag.recv(65536):
+            pass
+    urllib.request.urlopen(f"{node.facts['web']}/healthz").close()
+    with urllib.request.urlopen(f"{node.facts['web']}/metrics") as answer:
+        text = answer.read().decode()
+    for line in (
+        'tagfs_commands_total{code="213",command="COUNT",door="ftp"} 2.0',
+        'tagfs_commands_total{code="501",command="COUNT",door="ftp"} 1.0',
+        'tagfs_commands_total{code="500",command="none",door="ftp"} 1.0',
+        'tagfs_command_seconds_count{command="COUNT",door="ftp"} 3.0',
+        'tagfs_commands_total{code="200",command="GET /healthz",door="web"} 1.0',
+    ):
+        assert f"{line}\n" in text, line
+    there = set(re.findall(r"^(\w+)", text, re.MULTILINE))
+    dashboard = json.loads((ROOT / "docs/guides/grafana-dashboard.json").read_text())
+    asked = {name for panel in dashboard["panels"] for target in panel["targets"]
+             for name in re.findall(r"(?:tagfs|process)_\w+", target["expr"])}  # fmt: skip
+    assert len(asked) >= 14 and asked <= there, asked - there

@@ -12,10 +12,14 @@ from twisted.internet.interfaces import IReactorTime
 
 from tagfs.front.ftp.tls import TlsContext
 from tagfs.front.ftp.verb import Verb
+from tagfs.front.tally import Tally
 from tagfs.node.interfaces import INode
 
 if TYPE_CHECKING:
     from tagfs.front.ftp.session import Session
+
+DOOR = "ftp"
+"""The name of this door where things are counted."""
 
 
 @dataclass(frozen=True)
@@ -70,5 +74,7 @@ class Door:
     """Makes a session's FTP state."""
     tls: TlsContext | None = None
     """For AUTH TLS; None where it is not offered."""
+    tally: Tally = field(factory=Tally)
+    """Counts commands and sessions; shared with the other doors."""
     faults: count[int] = field(factory=lambda: count(1))
     """Numbers the internal errors, so that a reply can be found in the log."""

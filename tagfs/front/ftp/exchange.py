@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from tagfs.front.ftp.body import Body
+from tagfs.front.ftp.door import DOOR
 from tagfs.front.ftp.steps import Work
 from tagfs.front.ftp.verb import Verb
 from tagfs.model.principal import Principal
@@ -38,10 +39,12 @@ class Exchange:
     """
 
     __slots__ = (
+        "_code",
         "_held",
         "_line_came",
         "_line_waiter",
         "_owed",
+        "_started_s",
         "_unended",
         "_waiting",
         "argument",
@@ -76,6 +79,8 @@ class Exchange:
         self._line_waiter: Deferred[None] | None = None
         self._held: list[bytes] | None = []  # replies, until it is this exchange's turn; then None
         self._unended = False  # a multi-line reply was opened
+        self._code = 0  # of the last reply so far
+        self._started_s: float | None = None
         self._owed = 0  # raw bytes announced and not yet sent
         self._waiting: list[Deferred[None]] = []  # who waits for its end
 
@@ -98,6 +103,7 @@ class Exchange:
         """Sends one reply line; ends a multi-line reply that is open."""
         assert not self._owed, "a reply inside raw bytes"
         self._unended = False
+        self._code = code
         self._write(b"%d %b\r\n" % (code, encode_text(text)))
 
     def open(self, code: int, text: str = "") -> None:
@@ -174,9 +180,16 @@ class Exchange:
         for data in held or ():
             self.session.put(data)
 
+    def started(self) -> None:
+        """It begins to run. For the session."""
+        self._started_s = self.session.door.clock.seconds()
+
     def end(self) -> None:
         """It has given its last reply. For the session."""
         self.done = True
+        if self._started_s is not None:
+            door = self.session.door
+            door.tally.count(DOOR, self.verb.name or "none", self._code, door.clock.seconds() - self._started_s)
         if self.body is not None:
             self.body.discard()
         waiting, self._waiting = self._waiting, []

@@ -20,12 +20,13 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tagfs.front.ftp.door import Door, Files, Limits
+from tagfs.front.ftp.door import DOOR, Door, Files, Limits
 from tagfs.front.ftp.secured import SecuredChannel
 from tagfs.front.ftp.session import Channel, Session
 from tagfs.front.ftp.tls import TlsContext
 from tagfs.front.ftp.verb import Verb
 from tagfs.front.ftp.verbs import VERBS
+from tagfs.front.tally import Tally
 from tagfs.node.interfaces import INode
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ class TagFtpFactory(Factory):
         files: Callable[[Session], Files] | None = None,
         tls: TlsContext | None = None,
         verbs: Mapping[bytes, Verb] = VERBS,
+        tally: Tally | None = None,
     ) -> None:
         """Listens to nothing by itself.
 
@@ -161,8 +163,9 @@ class TagFtpFactory(Factory):
         :param files: makes the FTP state of a session; without it there is the tag protocol alone.
         :param tls: for ``AUTH TLS``.
         :param verbs: another table of verbs, for tests.
+        :param tally: what the other doors count, too.
         """
-        self.door = Door(node, clock, verbs, limits or Limits(), files, tls)
+        self.door = Door(node, clock, verbs, limits or Limits(), files, tls, tally or Tally())
         self._protocols: set[TagFtpProtocol] = set()
         self._hosts: Counter[str] = Counter()
         self._emptied: Deferred[None] | None = None
@@ -178,6 +181,7 @@ class TagFtpFactory(Factory):
         limits = self.door.limits
         self._protocols.add(protocol)
         self._hosts[host] += 1
+        self.door.tally.connections[DOOR] += 1
         if self._emptied is not None:
             return STOPPING
         if len(self._protocols) > limits.sessions:
@@ -189,6 +193,7 @@ class TagFtpFactory(Factory):
     def leave(self, protocol: TagFtpProtocol, host: str) -> None:
         """Counts a session out."""
         self._protocols.discard(protocol)
+        self.door.tally.connections[DOOR] -= 1
         self._hosts[host] -= 1
         if not self._hosts[host]:
             del self._hosts[host]

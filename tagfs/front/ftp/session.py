@@ -314,6 +314,7 @@ class Session:
                 self._channel.pauseProducing()
 
     def _run(self, exchange: Exchange) -> None:
+        exchange.started()
         exchange.running = begin(self._perform(exchange))
 
     async def _perform(self, exchange: Exchange) -> None:

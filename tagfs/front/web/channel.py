@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from twisted.web import http
 from zope.interface import implementer
 
+from tagfs.front.web.door import DOOR
 from tagfs.front.web.reply import INERT, PROBLEM, STRICT, problem
 from tagfs.front.web.request import WebRequest
 
@@ -155,7 +156,7 @@ class Channel(http.HTTPChannel):
         ]
         head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n" + "".join(f"{n}: {v}\r\n" for n, v in headers)
         self.transport.write(head.encode() + b"\r\n" + reply.body)
-        self.factory.door.metrics.count("none", "other", status, 0.0)
+        self.factory.door.tally.count(DOOR, "none", status, 0.0)
         self.close_soon(linger=False)
 
     def _respondToBadRequestAndDisconnect(self) -> None:

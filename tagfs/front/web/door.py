@@ -9,6 +9,7 @@ from attrs import define, field
 from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 
+from tagfs.front.tally import Tally
 from tagfs.front.web.limits import Limits
 from tagfs.front.web.metrics import Metrics
 from tagfs.front.web.routes import Routes
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from tagfs.front.web.feed import Feed
     from tagfs.front.web.thumbnails import Studio
 
+DOOR = "web"
+"""The name of this door where things are counted."""
+
 
 @define(eq=False)
 class Door:
@@ -27,6 +31,7 @@ class Door:
     node: INode
     clock: IReactorTime
     routes: Routes
+    tally: Tally
     metrics: Metrics
     studio: Studio
     feed: Feed

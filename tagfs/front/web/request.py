@@ -21,6 +21,7 @@ from twisted.web import http
 from tagfs.errors import BadRequest, Forbidden, TagfsError
 from tagfs.front.web import guard
 from tagfs.front.web.body import Body, Cut, SpooledBody
+from tagfs.front.web.door import DOOR
 from tagfs.front.web.exchange import Exchange
 from tagfs.front.web.login import login_wanted, who_asks
 from tagfs.front.web.outflow import Outflow
@@ -309,9 +310,8 @@ class WebRequest(http.Request):
     def _done(self) -> None:
         self._sent = True
         door = self.channel.factory.door
-        door.metrics.count(
-            self._route or "none", _method_label(self.method), self.code, door.clock.seconds() - self._started_s
-        )
+        command = f"{_method_label(self.method)} {self._route}" if self._route else "none"
+        door.tally.count(DOOR, command, self.code, door.clock.seconds() - self._started_s)
         if self._body.complete:
             self._finish()
 

@@ -13,9 +13,10 @@ from twisted.internet.protocol import Factory
 from twisted.web.http import Request
 from zope.interface import implementer
 
+from tagfs.front.tally import Tally
 from tagfs.front.web.api import ROUTES
 from tagfs.front.web.channel import Channel
-from tagfs.front.web.door import Door
+from tagfs.front.web.door import DOOR, Door
 from tagfs.front.web.feed import Feed
 from tagfs.front.web.limits import Limits
 from tagfs.front.web.metrics import Metrics
@@ -35,20 +36,29 @@ class WebFactory(Factory):
     noisy = False
 
     def __init__(
-        self, node: INode, clock: IReactorTime, *, names: Iterable[str] = (), limits: Limits | None = None
+        self,
+        node: INode,
+        clock: IReactorTime,
+        *,
+        names: Iterable[str] = (),
+        limits: Limits | None = None,
+        tally: Tally | None = None,
     ) -> None:
         """Listens to nothing by itself.
 
         :param node: what all requests ask.
         :param clock: for time limits; the reactor, or a ``task.Clock`` in tests.
         :param names: host names, besides the listener's own address and loopback, by which browsers may ask.
+        :param tally: what the other doors count, too, so that /metrics tells of all of them.
         """
+        tally = tally or Tally()
         lowered = frozenset(name.lower().rstrip(".") for name in names)
         self.door = Door(
             node,
             clock,
             Routes(ROUTES),
-            Metrics(node),
+            tally,
+            Metrics(node, tally),
             Studio(clock),
             Feed(node, clock),
             Sessions(node, clock),
@@ -87,7 +97,7 @@ class WebFactory(Factory):
         """Counts a connection in; False where there are too many. :meth:`leave` follows in either case."""
         self._channels.add(channel)
         self._hosts[host] += 1
-        self.door.metrics.connections.inc()
+        self.door.tally.connections[DOOR] += 1
         if self._sweeping is None:
             self._sweeping = self.door.clock.callLater(self.door.limits.sweep_s, self._sweep)
         limits = self.door.limits
@@ -99,7 +109,7 @@ class WebFactory(Factory):
         if channel not in self._channels:
             return
         self._channels.discard(channel)
-        self.door.metrics.connections.dec()
+        self.door.tally.connections[DOOR] -= 1
         self._hosts[host] -= 1
         if not self._hosts[host]:
             del self._hosts[host]
