@@ -106,7 +106,9 @@ class Doors:
             stall_s=settings.stall_timeout,
         )
         self._also.append(files.close)
-        return TagFtpFactory(node, self.reactor, limits=limits, files=files, tls=self._ftp_tls(identity), tally=self._tally)
+        return TagFtpFactory(
+            node, self.reactor, limits=limits, files=files, tls=self._ftp_tls(identity), tally=self._tally
+        )
 
     def _ftp_tls(self, identity: Identity) -> TlsContext | None:
         """What AUTH TLS shows: the operator's certificate, else the node's own."""
