@@ -26,6 +26,8 @@ MAX_BATCH = 4_096
 """Most changes that one :meth:`ICatalog.merge` takes."""
 SMALL_CONTENT = 128 * 1024
 """Largest content, in bytes, that :meth:`IBlobStore.put_many` takes."""
+DIGEST = 32
+"""Bytes of a content's digest."""
 CHUNK = 1 << 20
 """Bytes per chunk digest."""
 
@@ -59,6 +61,21 @@ class Changes(NamedTuple):
     more: bool
     origins: Mapping[Ref, Mapping[str, int]]
     covered: Mapping[str, int]
+
+
+class Reference(NamedTuple):
+    """An entry refers to a content: by its present one (``current``), or only by a version."""
+
+    digest: bytes
+    id: str
+    current: bool
+
+
+class References(NamedTuple):
+    """One page of references, those of one content together; ``next`` is the place to ask on from, None at the end."""
+
+    items: Sequence[Reference]
+    next: bytes | None
 
 
 class ISelection(Interface):
@@ -180,11 +197,28 @@ class ICatalog(Interface):
     def expiring(trashed_before_ms: int, limit: int) -> Sequence[str]:
         """Ids of entries in the trash since before that time, in any order."""
 
-    def note_holders(node: str, ids: Sequence[str], held: bool) -> None:
-        """Notes whether a node has a durable copy of the contents of these entries: what ``node:`` and ``copies:`` ask for.
+    def note_holders(node: str, holdings: bytes, held: bool) -> bytes:
+        """Notes whether a node has a durable copy of contents (:mod:`tagfs.storage.holdings`, at most :data:`MAX_PAGE`):
+        what ``node:`` and ``copies:`` ask for. Returns those of which there is no entry here with that content; nothing is
+        noted of them.
 
-        Where nothing was noted, this node has it and others do not. Kept until the entry is gone or the catalog closed.
+        Where nothing was noted, other nodes have nothing, and this node has the contents that its own changes brought
+        (:meth:`merge` without ``origins``) and lacks those that came from elsewhere. Kept until the entry has another
+        content or is gone, or the catalog is closed: after that this node counts as having everything until told otherwise.
         """
+
+    def holdings(node: str, partition: int) -> bytes:
+        """The holdings of the entries of one partition (0 to 255), in the trash or not, whose content a node is noted to have;
+        sorted."""
+
+    def new_holdings(limit: int) -> tuple[bytes, bytes]:
+        """Takes at most ``limit`` entries with something new about this node's copy since they were last taken (the entry or
+        its content is new here, or :meth:`note_holders` changed it): the holdings that this node has, and those that it
+        lacks, both sorted. Two empty ones: there is nothing new. What was new is forgotten when the catalog is closed."""
+
+    def references(after: bytes, limit: int) -> References:
+        """All references to contents, by digest, at most ``limit`` (1 to :data:`MAX_PAGE`) behind the place ``after``. A digest
+        itself is the place before its first reference, the empty one before all."""
 
     def note_alive(nodes: Collection[str]) -> None:
         """From now on ``copies:`` counts the copies on these nodes; at first that is this node alone."""

@@ -16,14 +16,37 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 import msgpack
 from zope.interface import implementer
 
-from tagfs.model.entry import KIND, Entry, compact, digests, entry, home_of, is_gone, is_whole
+from tagfs.model.entry import (
+    KIND,
+    Entry,
+    compact,
+    digests,
+    entry,
+    home_of,
+    id_bytes,
+    id_from_bytes,
+    is_gone,
+    is_whole,
+)
 from tagfs.model.names import name_key
 from tagfs.model.order import Cursor, Scope, Sort
 from tagfs.model.paths import child_folder
 from tagfs.model.query import Query
 from tagfs.model.query.meaning import in_scope, matches
 from tagfs.model.record import Record, Ref, encode, merge
-from tagfs.storage.interfaces import MAX_BATCH, MAX_PAGE, Changes, Facets, ICatalog, ISelection, Page
+from tagfs.storage.holdings import HOLDING, entry_ids, holding, joined, split
+from tagfs.storage.interfaces import (
+    DIGEST,
+    MAX_BATCH,
+    MAX_PAGE,
+    Changes,
+    Facets,
+    ICatalog,
+    ISelection,
+    Page,
+    Reference,
+    References,
+)
 from tagfs.storage.leaves import LEAVES, NOTHING, place, record_hash, xor
 from tagfs.storage.vectors import Received, origin
 
@@ -62,6 +85,7 @@ class MemoryCatalog:
         self._references: Counter[bytes] = Counter()
         self._orphans: dict[bytes, int] = {}
         self._held: dict[str, dict[str, bool]] = {node: {}}
+        self._news: set[str] = set()
         self._alive = frozenset((node,))
         self._received: dict[str, Received] = {}
         self._numbers: dict[str, dict[Ref, int]] = {}
@@ -84,7 +108,12 @@ class MemoryCatalog:
             touched = dict.fromkeys(change.ref for change in changes)
             before = {ref: self._records.get(ref) for ref in touched}
             for change in changes:
-                self._merge_one(change)
+                old = self._records.get(change.ref)
+                self._records[change.ref] = change if old is None else merge(old, change)
+                self._see_stamps(change)
+            for ref, old in before.items():
+                if ref.kind == KIND:
+                    self._settle(ref, old, here=origins is None)
             changed = [ref for ref in touched if self._records[ref] != before[ref]]
             if origins is None:
                 self._number(changed)
@@ -92,20 +121,28 @@ class MemoryCatalog:
                 self._note_origins({ref: origins[ref] for ref in touched if ref in origins}, covered or {})
             return [self._records[change.ref] for change in changes]
 
-    def _merge_one(self, change: Record) -> None:
-        old = self._records.get(change.ref)
-        new = change if old is None else merge(old, change)
-        if new.kind == KIND:
-            new = compact(new)
-            self._count_references(digests(old) if old else set(), digests(new))
-            if is_whole(new):
-                self._entries[new.key] = entry(new)
-            elif self._entries.pop(new.key, None):
-                for noted in self._held.values():
-                    noted.pop(new.key, None)
-        self._records[change.ref] = new
+    def _see_stamps(self, change: Record) -> None:
         own = (field.stamp.time for field in change.fields.values() if field.stamp.node == self.node)
         self.greatest_stamp = max(self.greatest_stamp, *own, 0)
+
+    def _settle(self, ref: Ref, old: Record | None, here: bool) -> None:
+        """Makes of an entry's record, which was ``old`` before the batch, what follows from it."""
+        new = self._records[ref] = compact(self._records[ref])
+        self._count_references(digests(old) if old else set(), digests(new))
+        shown = self._entries.get(ref.key)
+        if is_whole(new):
+            self._entries[ref.key] = entry(new)
+            if shown is None or shown.content.digest != self._entries[ref.key].content.digest:
+                self._forget_holders(ref.key)
+                self._held[self.node][ref.key] = here
+                self._news.add(ref.key)
+        elif self._entries.pop(ref.key, None):
+            self._forget_holders(ref.key)
+
+    def _forget_holders(self, key: str) -> None:
+        self._news.discard(key)
+        for noted in self._held.values():
+            noted.pop(key, None)
 
     def _count_references(self, before: set[bytes], after: set[bytes]) -> None:
         self._references.update(after - before)
@@ -270,9 +307,49 @@ class MemoryCatalog:
             trash = (found for found in self._entries.values() if found.trashed is not None)
             return [found.id for found in trash if (found.trashed or 0) < trashed_before_ms][:limit]
 
-    def note_holders(self, node: str, ids: Sequence[str], held: bool) -> None:
+    def note_holders(self, node: str, holdings: bytes, held: bool) -> bytes:
+        assert len(holdings) <= MAX_PAGE * HOLDING
+        others = []
         with self._lock:
-            self._held.setdefault(node, {}).update((each, held) for each in ids if each in self._entries)
+            for item in split(holdings):
+                (key,) = entry_ids(item)
+                if key not in self._entries or self._holding(key) != item:
+                    others.append(item)
+                    continue
+                if node == self.node and self._held[node].get(key, True) != held:
+                    self._news.add(key)
+                self._held.setdefault(node, {})[key] = held
+        return b"".join(others)
+
+    def _holding(self, key: str) -> bytes:
+        return holding(key, self._entries[key].content.digest)
+
+    def holdings(self, node: str, partition: int) -> bytes:
+        with self._lock:
+            keys = [key for key in self._entries if place(Ref(KIND, key))[0] == partition]
+            noted = self._held.get(node, {})
+            return joined(self._holding(key) for key in keys if noted.get(key, node == self.node))
+
+    def new_holdings(self, limit: int) -> tuple[bytes, bytes]:
+        with self._lock:
+            taken = [key for key in self._entries if key in self._news][:limit]
+            self._news.difference_update(taken)
+            held = {key for key in taken if self._held[self.node].get(key, True)}
+            return joined(map(self._holding, held)), joined(self._holding(key) for key in taken if key not in held)
+
+    def references(self, after: bytes, limit: int) -> References:
+        assert 1 <= limit <= MAX_PAGE
+        found = []
+        with self._lock:
+            for ref, record in self._records.items():
+                for digest in digests(record) if ref.kind == KIND else ():
+                    at = digest + id_bytes(ref.key)
+                    if at > after:
+                        shown = self._entries.get(ref.key)
+                        found.append((at, shown is not None and shown.content.digest == digest))
+        found.sort()
+        items = [Reference(at[:DIGEST], id_from_bytes(at[DIGEST:]), current) for at, current in found[:limit]]
+        return References(items, found[limit - 1][0] if len(found) >= limit else None)
 
     def note_alive(self, nodes: Collection[str]) -> None:
         with self._lock:

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from tagfs.model.entry import replacement
 from tagfs.model.order import NEWEST, Cursor, Scope, Sort
 from tagfs.model.query import (
     EVERYTHING,
@@ -23,6 +24,7 @@ from tagfs.model.query import (
     Text,
     Untagged,
 )
+from tagfs.storage.holdings import holding, joined
 from tests.contracts.writing import START_MS, Writer, content, ref
 
 ORDERS = [Sort(key, descending) for key in ("name", "size", "added", "modified") for descending in (False, True)]
@@ -326,10 +328,10 @@ class QueriesContract:
         ids = [each.key for each in made]
         catalog.merge(made)
         assert found(catalog, Text("node", "n1")) == found(catalog, Number("copies", 1, 1)) == set(ids)
-        catalog.note_holders("n2", ids[:2], True)
-        catalog.note_holders("n3", ids[1:3], True)
-        catalog.note_holders("n1", ids[3:], False)
-        catalog.note_holders("n3", [writer.new_id()], True)
+        held = [holding(each.key, content(each.key).digest) for each in made]
+        assert catalog.note_holders("n2", b"".join(held[:2]), True) == b""
+        catalog.note_holders("n3", b"".join(held[1:3]), True)
+        catalog.note_holders("n1", held[3], False)
         assert found(catalog, Text("node", "n2")) == set(ids[:2])
         assert found(catalog, Text("node", "n*", True)) == set(ids[:3])
         assert found(catalog, Number("copies", None, 0)) == {ids[3]}
@@ -340,11 +342,96 @@ class QueriesContract:
         assert found(catalog, And((Number("copies", 3, 3), Tag("x")))) == {ids[1]}
         assert [list(catalog.holders(each)) for each in ids] == [["n1", "n2"], ["n1", "n2", "n3"], ["n1", "n3"], []]
         assert list(catalog.holders(writer.new_id())) == []
-        catalog.note_holders("n3", ids[:2], False)
+        catalog.note_holders("n3", held[0] + held[1], False)
         catalog.merge([writer.tag(made[1], "y")])
         assert [list(catalog.holders(each)) for each in ids[:2]] == [["n1", "n2"]] * 2
         catalog.merge([writer.purge(made[0])])
         assert list(catalog.holders(ids[0])) == []
+
+    def test_holders_follow_the_content(self, catalog):
+        """Copies of an older content do not count, nor do those of one that is not here yet; which those are is told."""
+        writer = Writer()
+        one, foreign = writer.entry("a", text="one"), writer.entry("b", text="two")
+        catalog.merge([one])
+        catalog.merge([foreign], {foreign.ref: {"n2/e": 1}})
+        old, other = holding(one.key, content("one").digest), holding(foreign.key, content("two").digest)
+        unknown = holding(writer.new_id(), content("one").digest)
+        stale = holding(foreign.key, content("one").digest)
+        assert catalog.note_holders("n2", unknown + old + stale + other, True) == unknown + stale
+        assert [list(catalog.holders(each.key)) for each in (one, foreign)] == [["n1", "n2"], ["n2"]]
+        catalog.merge([replacement(one, writer.stamp(), content("new"))])
+        assert list(catalog.holders(one.key)) == ["n1"]
+        assert catalog.note_holders("n2", old, True) == old
+        catalog.merge([replacement(foreign, writer.stamp(), content("newer"))], {foreign.ref: {"n2/e": 2}})
+        assert list(catalog.holders(foreign.key)) == []
+        catalog.note_holders("n1", holding(foreign.key, content("newer").digest), True)
+        catalog.merge([writer.tag(foreign, "y")], {foreign.ref: {"n2/e": 3}})
+        assert list(catalog.holders(foreign.key)) == ["n1"]
+        assert catalog.note_holders("n2", b"", True) == b""
+
+    def test_new_holdings(self, catalog):
+        """What is new about this node's copies is told once: contents that came, and those that it got or lost."""
+        writer = Writer()
+        mine, foreign = writer.entry("a", text="one"), writer.entry("b", text="two")
+        assert catalog.new_holdings(10) == (b"", b"")
+        catalog.merge([mine])
+        catalog.merge([foreign], {})
+        here, lacking = holding(mine.key, content("one").digest), holding(foreign.key, content("two").digest)
+        assert catalog.new_holdings(10) == (here, lacking)
+        catalog.merge([writer.tag(mine, "x"), writer.trash(foreign)])
+        catalog.note_holders("n1", here, True)
+        catalog.note_holders("n1", lacking, False)
+        catalog.note_holders("n2", lacking, True)
+        assert catalog.new_holdings(10) == (b"", b"")
+        catalog.note_holders("n1", here, False)
+        catalog.note_holders("n1", lacking, True)
+        first, second = catalog.new_holdings(1), catalog.new_holdings(1)
+        assert sorted([first, second]) == sorted([(lacking, b""), (b"", here)])
+        catalog.merge([replacement(mine, writer.stamp(), content("new"))])
+        catalog.merge([writer.purge(foreign)])
+        assert catalog.new_holdings(10) == (holding(mine.key, content("new").digest), b"")
+
+    def test_holdings(self, catalog):
+        """The holdings of one partition by node, sorted; noted back in one piece they give the same."""
+        writer = Writer()
+        made = [writer.entry(f"f{each}", id=writer.new_id(7)) for each in range(300)]
+        made += [writer.entry("elsewhere", id=writer.new_id(8)), writer.entry("untold", id=writer.new_id(7))]
+        catalog.merge(made)
+        every = [holding(each.key, content(each.key).digest) for each in made]
+        assert catalog.holdings("n1", 7) == joined([*every[:300], every[301]])
+        assert catalog.holdings("n1", 8) == every[300]
+        assert catalog.holdings("n2", 7) == catalog.holdings("n1", 9) == b""
+        stale = holding(made[0].key, content("another").digest)
+        assert catalog.note_holders("n2", b"".join([stale, *every[1:300]]), True) == stale
+        assert catalog.holdings("n2", 7) == joined(every[1:300])
+        catalog.note_holders("n1", b"".join(every), False)
+        assert catalog.holdings("n1", 7) == b""
+        catalog.merge([writer.purge(made[5])])
+        assert catalog.holdings("n2", 7) == joined([*every[1:5], *every[6:300]])
+
+    def test_references(self, catalog):
+        """All references by content, those of versions too, a page at a time, also where many entries have one content."""
+        writer = Writer()
+        made = [writer.entry(f"f{each}", text="shared" if each % 2 else None) for each in range(9)]
+        catalog.merge(made)
+        changed = replacement(made[0], writer.stamp(), content("new"))
+        part = writer.entry("part", text="part")
+        catalog.merge([changed, part._replace(fields={"content": part.fields["content"]}), writer.purge(made[2])])
+        expected = {(content("shared").digest, each.key, True) for each in made[1::2]}
+        expected |= {(content(each.key).digest, each.key, True) for each in made[4::2]}
+        expected |= {(content("new").digest, made[0].key, True), (content(made[0].key).digest, made[0].key, False)}
+        expected |= {(content("part").digest, part.key, False)}
+        for limit in (1, 3, 100):
+            items, place = [], b""
+            while place is not None:
+                page = catalog.references(place, limit)
+                assert len(page.items) <= limit
+                items += page.items
+                place = page.next
+            assert set(items) == expected
+            assert [each.digest for each in items] == sorted(each.digest for each in items)
+        page = catalog.references(content("shared").digest, 2)
+        assert [each.digest for each in page.items] == [content("shared").digest] * 2
 
     def test_facets(self, catalog):
         """Facets count the tags of what matches exactly: most frequent first, equal counts by tag; total counts all."""

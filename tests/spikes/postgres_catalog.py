@@ -41,7 +41,7 @@ from tagfs.model.query import (
 )
 from tagfs.model.query.meaning import glob_pattern, value_test
 from tagfs.model.record import Record, Ref, decode, encode, merge
-from tagfs.storage.interfaces import MAX_BATCH, MAX_PAGE, Changes, Facets, ICatalog, ISelection, Page
+from tagfs.storage.interfaces import MAX_BATCH, MAX_PAGE, Changes, Facets, ICatalog, ISelection, Page, References
 from tagfs.storage.leaves import LEAVES, place, record_hash
 from tagfs.storage.vectors import Received, origin
 
@@ -321,7 +321,16 @@ class PostgresCatalog:
         statement = "SELECT key FROM records WHERE whole AND trashed < %s LIMIT %s"
         return [key for (key,) in self._all(statement, (trashed_before_ms, limit))]
 
-    def note_holders(self, node: str, ids: Sequence[str], held: bool) -> None:
+    def note_holders(self, node: str, holdings: bytes, held: bool) -> bytes:
+        raise NotImplementedError
+
+    def holdings(self, node: str, partition: int) -> bytes:
+        raise NotImplementedError
+
+    def new_holdings(self, limit: int) -> tuple[bytes, bytes]:
+        raise NotImplementedError
+
+    def references(self, after: bytes, limit: int) -> References:
         raise NotImplementedError
 
     def note_alive(self, nodes: Sequence[str]) -> None:

@@ -98,7 +98,7 @@ class TestPostgresCatalog(CatalogContract):
                 connection.execute(f"DROP SCHEMA {name} CASCADE")
 
     # Who holds which content is left out of the spike.
-    test_holders = None
+    test_holders = test_holders_follow_the_content = test_new_holdings = test_holdings = test_references = None
 
     def test_several_doors(self, dsn, schema):
         """Nodes without state of their own write through one engine at once, and each sees all that was acknowledged."""

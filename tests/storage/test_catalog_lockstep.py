@@ -10,6 +10,8 @@ import pytest
 from tagfs.model.record import merge
 from tagfs.storage.catalog import books, start
 from tagfs.storage.catalog.start import open_directory
+from tagfs.storage.holdings import holding
+from tagfs.storage.leaves import place
 from tagfs.storage.memory import MemoryCatalog
 from tests.contracts.writing import START_MS, Writer, content
 from tests.storage.catalog_chance import (
@@ -120,6 +122,7 @@ class Pair:
         self.sqlite = self.opened()
         # Who holds what, and who is alive, is told anew after a start.
         self.reference._held = {"n1": {}}
+        self.reference._news.clear()
         self.reference.note_alive(["n1"])
 
     def checkpoint(self):
@@ -137,9 +140,16 @@ class Pair:
             self.both(lambda catalog: catalog.forget_orphans(digests[:1]))
 
     def note_holders(self):
-        ids = [each.key for each in self.chance.sample(self.refs, min(6, len(self.refs))) if each.kind == "entry"]
+        chosen = [each for each in self.chance.sample(self.refs, min(6, len(self.refs))) if each.kind == "entry"]
+        states = [state for state in self.reference.get(chosen) if state is not None and "content" in state.fields]
+        digests = [self.chance.choice([state.value("content")[0]] * 4 + [content("other").digest]) for state in states]
+        items = b"".join(holding(state.key, digest) for state, digest in zip(states, digests, strict=True))
         node, held = self.chance.choice(["n1", "n2", "n3"]), self.chance.random() < 0.6
-        self.both(lambda catalog: catalog.note_holders(node, ids, held))
+        self.both(lambda catalog: catalog.note_holders(node, items, held))
+        self.both(lambda catalog: catalog.new_holdings(10_000))
+        self.both(
+            lambda catalog: [catalog.holdings(each, int(place(ref)[0])) for ref in chosen for each in ("n1", "n2")]
+        )
         alive = self.chance.sample(["n1", "n2", "n3"], 2)
         self.both(lambda catalog: catalog.note_alive(alive))
 

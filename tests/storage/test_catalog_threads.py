@@ -66,11 +66,11 @@ def test_between_commit_and_index(catalog, monkeypatch):
     catalog.merge([made])
     real, asked = catalog._live.apply, []
 
-    def apply(*arguments):
+    def apply(*arguments, here):
         for name, _ in PAIRS:
             for _, tag in PAIRS:
                 asked.append((name, tag, catalog.count(And((Text("name", name), Tag(tag))))))
-        real(*arguments)
+        real(*arguments, here=here)
 
     monkeypatch.setattr(catalog._live, "apply", apply)
     change = writer.tag(made, "y", absent=["x"])

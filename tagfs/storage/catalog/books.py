@@ -105,7 +105,7 @@ class Books:
                     if batch.rows:
                         self.live.announce(batch.rows)
                 with self.database.fatal("a committed change could not be taken into the index"):
-                    self.live.apply(batch.new, batch.put, batch.removed)
+                    self.live.apply(batch.new, batch.put, batch.removed, here=origins is None)
                     self.tree.change(batch.leaves.pack())
                 self.state, self.origins = state, known
             finally:

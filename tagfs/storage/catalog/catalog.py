@@ -22,9 +22,22 @@ from tagfs.storage.catalog.folders import read_folders
 from tagfs.storage.catalog.rows import entry_of, in_chunks
 from tagfs.storage.catalog.selection import Selection
 from tagfs.storage.catalog.upkeep import Upkeep
-from tagfs.storage.interfaces import MAX_BATCH, MAX_PAGE, Changes, Facets, ICatalog, ISelection
+from tagfs.storage.holdings import HOLDING, ID, entry_ids
+from tagfs.storage.interfaces import (
+    DIGEST,
+    MAX_BATCH,
+    MAX_PAGE,
+    Changes,
+    Facets,
+    ICatalog,
+    ISelection,
+    Reference,
+    References,
+)
 from tagfs.storage.leaves import LEAVES, record_hash
 
+_MANY_HOLDINGS = 256
+"""So many of one partition are quicker found in the index than in the database."""
 _FEW_LEAVES = 16
 """So many are sought one by one; for more, all entries of the partition are read."""
 _LOG = logging.getLogger(__name__)
@@ -189,12 +202,39 @@ class SqliteCatalog:
         with self._database.reading() as connection:
             return [key for (key,) in connection.execute(statement, (trashed_before_ms, limit))]
 
-    def note_holders(self, node: str, ids: Sequence[str], held: bool) -> None:
+    def note_holders(self, node: str, holdings: bytes, held: bool) -> bytes:
         """See the interface."""
-        for start in range(0, len(ids), MAX_PAGE):
-            rows = self._rows(ids[start : start + MAX_PAGE])
-            with self._live.lock:
-                self._live.index.set_held(node, rows, held)
+        assert len(holdings) <= MAX_PAGE * HOLDING
+        one_partition = len(set(holdings[ID - 1 :: HOLDING])) == 1 and len(holdings) >= _MANY_HOLDINGS * HOLDING
+        rows = None if one_partition else self._rows(entry_ids(holdings))
+        with self._live.lock:
+            found, others = self._live.index.find(holdings, rows)
+            self._live.index.set_held(node, found, held)
+        return others
+
+    def holdings(self, node: str, partition: int) -> bytes:
+        """See the interface."""
+        assert 0 <= partition < 256
+        with self._live.lock:
+            return self._live.index.holdings(node, partition)
+
+    def new_holdings(self, limit: int) -> tuple[bytes, bytes]:
+        """See the interface."""
+        with self._live.lock:
+            return self._live.index.take_news(limit)
+
+    def references(self, after: bytes, limit: int) -> References:
+        """See the interface."""
+        assert 1 <= limit <= MAX_PAGE
+        statement = (
+            "SELECT refs.digest, refs.row, current, key FROM refs JOIN records ON records.row = refs.row "
+            "WHERE (refs.digest, refs.row) > (?, ?) ORDER BY refs.digest, refs.row LIMIT ?"
+        )
+        place = after[:DIGEST], int.from_bytes(after[DIGEST:], "big")
+        with self._database.reading() as connection:
+            rows = connection.execute(statement, (*place, limit)).fetchall()
+        last = rows[-1][0] + rows[-1][1].to_bytes(8, "big") if len(rows) == limit else None
+        return References([Reference(digest, key, bool(current)) for digest, _, current, key in rows], last)
 
     def note_alive(self, nodes: Collection[str]) -> None:
         """See the interface."""

@@ -93,19 +93,26 @@ class LiveIndex:
         with self.lock:
             self._pending.clear()
 
-    def apply(self, new: Sequence[tuple[int, Entry]], put: Sequence[tuple[int, Entry]], removed: Sequence[int]) -> None:
-        """Takes in committed rows: those of new entries (ascending), of changed ones, and of those that are gone."""
+    def apply(
+        self,
+        new: Sequence[tuple[int, Entry]],
+        put: Sequence[tuple[int, Entry]],
+        removed: Sequence[int],
+        here: bool,
+    ) -> None:
+        """Takes in committed rows: those of new entries (ascending), of changed ones, and of those that are gone. ``here``
+        says whether this node holds the contents that are new."""
         for part in _turns(new):
             with self.lock:
                 if len(part) >= _MANY:
-                    self.index.put_many([row for row, _ in part], [entry for _, entry in part])
+                    self.index.put_many([row for row, _ in part], [entry for _, entry in part], here)
                 else:
                     for row, entry in part:
-                        self.index.put(row, entry)
+                        self.index.put(row, entry, here)
         for part in _turns(put):
             with self.lock:
                 for row, entry in part:
-                    self.index.put(row, entry)
+                    self.index.put(row, entry, here)
         for rows in _turns(removed):
             with self.lock:
                 for row in rows:

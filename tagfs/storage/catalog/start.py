@@ -88,6 +88,7 @@ def _start(
 
     index, tree, saved = open_index(writer, directory, state.node, state.snapshot)
     remove_snapshots(directory, state.snapshot)
+    index.forget_news()
     live = LiveIndex(index, DatabaseLookups(database), fetch)
     books = Books(database, live, tree, state, Origins.load(writer), now_ms)
     if state.copied:

@@ -25,8 +25,8 @@ ZONES = BLOCK // ZONE
 
 ZONED = ("added", "size", "modified", "high")
 """Numbers with bounds per zone; ``high`` is the first half of the entry id."""
-COLUMNS = (*ZONED, "low")
-"""All signed numbers of a row."""
+COLUMNS = (*ZONED, "low", "content")
+"""All signed numbers of a row; ``content`` are the first 8 bytes of its digest."""
 
 Numbers = NDArray[np.int64]
 Places = NDArray[np.intp]
@@ -54,7 +54,7 @@ class Block:
     def set_number(self, name: str, place: int, value: int) -> None:
         """Sets one number of a row."""
         self.columns[name][place] = value
-        if name != "low":
+        if name in ZONED:
             self._widen(name, place >> ZONE_BITS, value, value)
 
     def tags(self, place: int) -> list[int]:

@@ -20,12 +20,15 @@ class Holders:
         """Rows whose content this node does not hold."""
         self.others: dict[str, BitMap] = {}
         """Per other node, the rows whose content it holds."""
+        self.news = BitMap()
+        """Rows with something new about this node's copy."""
         self.alive: frozenset[str] = frozenset((node,))
 
     def put(self, node: str, rows: Iterable[int], held: bool) -> None:
         """Notes that a node holds, or does not hold, the contents of these rows."""
         changed = BitMap(rows)
         if node == self.node:
+            self.news |= changed & self.lacking if held else changed - self.lacking
             held = not held
         known = self.lacking if node == self.node else self.others.setdefault(node, BitMap())
         if held:
@@ -35,9 +38,27 @@ class Holders:
 
     def forget(self, row: int) -> None:
         """Forgets what is known of a row."""
+        self.news.discard(row)
         self.lacking.discard(row)
         for rows in self.others.values():
             rows.discard(row)
+
+    def renew(self, row: int, here: bool) -> None:
+        """A row has a new content; whether this node holds it."""
+        self.forget(row)
+        self.begin((row,), here)
+
+    def begin(self, rows: Iterable[int], here: bool) -> None:
+        """These rows are new; whether this node holds their contents."""
+        self.news.update(rows)
+        if not here:
+            self.lacking.update(rows)
+
+    def take_news(self, limit: int) -> BitMap:
+        """At most ``limit`` of :attr:`news`, which are none any more."""
+        taken = self.news[:limit] if len(self.news) > limit else self.news
+        self.news = self.news - taken
+        return taken
 
     def nodes(self) -> Collection[str]:
         """All nodes that may hold something."""

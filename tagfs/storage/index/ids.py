@@ -58,6 +58,11 @@ def encode(high: Numbers, low: Numbers) -> list[str]:
     return [text[start : start + ID_LENGTH] for start in range(0, len(text), ID_LENGTH)]
 
 
+def unsigned(half: Numbers) -> NDArray[np.uint64]:
+    """The halves as they are in the bytes of the ids."""
+    return _shifted(half.view(np.uint64))
+
+
 def _shifted(half: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Adds or takes off 2**63, which is the same modulo 2**64."""
     return half ^ np.uint64(_MIDDLE)

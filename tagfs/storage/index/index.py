@@ -12,7 +12,7 @@ from tagfs.model.entry import Entry
 from tagfs.model.order import Cursor, Scope, Sort
 from tagfs.model.query import Between, Compare, HasKey, Query, TagGlob
 from tagfs.model.query.meaning import parts
-from tagfs.storage.index import order
+from tagfs.storage.index import copies, order
 from tagfs.storage.index.blocks import BLOCK_BITS
 from tagfs.storage.index.cost import is_quick
 from tagfs.storage.index.evaluation import Evaluation, Lookups
@@ -38,13 +38,16 @@ class Index:
         """``node`` is the id of this node, which holds every content unless :meth:`set_held` says otherwise."""
         self._state = state or State(node)
 
-    def put(self, row: int, entry: Entry) -> None:
-        """Makes a row what the entry is now: a new one, or one that changed (the index knows what it was before)."""
-        self._state.put(row, entry)
+    def put(self, row: int, entry: Entry, here: bool = True) -> None:
+        """Makes a row what the entry is now: a new one, or one that changed (the index knows what it was before).
 
-    def put_many(self, rows: Sequence[int], entries: Sequence[Entry]) -> None:
+        Where its content is new, no other node holds it until :meth:`set_held` says so; ``here`` says whether this one does.
+        """
+        self._state.put(row, entry, here)
+
+    def put_many(self, rows: Sequence[int], entries: Sequence[Entry], here: bool = True) -> None:
         """:meth:`put` of many rows that are new, ascending; ten thousand at a time are best."""
-        self._state.put_many(rows, entries)
+        self._state.put_many(rows, entries, here)
 
     def remove(self, row: int) -> None:
         """Forgets a row: its entry was purged. Harmless where it is not there."""
@@ -57,6 +60,29 @@ class Index:
     def set_alive(self, nodes: Iterable[str]) -> None:
         """Says on which nodes copies count, this one included if it is among them."""
         self._state.holders.alive = frozenset(nodes)
+
+    def find(self, holdings: bytes, rows: Iterable[int] | None = None) -> tuple[BitMap, bytes]:
+        """The rows that these holdings name, among ``rows`` or else those of the partition that all of them are in; and
+        the holdings that name none."""
+        last = holdings[copies.LAST_OF_ID] if holdings else 0
+        candidates = copies.of_partition(self._state, last) if rows is None else BitMap(rows)
+        return copies.find(self._state, holdings, candidates)
+
+    def holdings(self, node: str, partition: int) -> bytes:
+        """The holdings of the rows of a partition whose content a node holds, sorted."""
+        rows = self._state.holders.rows(node, copies.of_partition(self._state, partition))
+        return copies.holdings(self._state, rows)
+
+    def take_news(self, limit: int) -> tuple[bytes, bytes]:
+        """Takes at most ``limit`` rows with something new about this node's copy: holdings that it has, and that it lacks."""
+        holders = self._state.holders
+        taken = holders.take_news(limit)
+        held = holders.rows(holders.node, taken)
+        return copies.holdings(self._state, held), copies.holdings(self._state, taken - held)
+
+    def forget_news(self) -> None:
+        """Nothing is new any more."""
+        self._state.holders.news.clear()
 
     def prepare(self, query: Query) -> Steps[None]:
         """Makes :meth:`evaluate` and :meth:`count` of this query short, where it is about more tags than can be looked

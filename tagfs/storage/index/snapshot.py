@@ -20,7 +20,7 @@ from types import TracebackType
 
 from blake3 import blake3
 
-MAGIC = b"tagfs index %b 1\n" % (b"<" if sys.byteorder == "little" else b">")
+MAGIC = b"tagfs index %b 2\n" % (b"<" if sys.byteorder == "little" else b">")
 _LENGTH = 8
 _DIGEST = 32
 

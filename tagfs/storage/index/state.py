@@ -39,15 +39,17 @@ class State:
         self.before_change: Callable[[int, Iterable[int], Iterable[int]], None] | None = None
         """Told the row, and the numbers of the tags and types whose rows change, before they do."""
 
-    def put(self, row: int, entry: Entry) -> None:
-        """Makes a row what the entry is now, whether it was there before or not."""
+    def put(self, row: int, entry: Entry, here: bool) -> None:
+        """Makes a row what the entry is now, whether it was there before or not; ``here`` says whether this node holds its
+        content, if that is new."""
         place = row & BLOCK - 1
         block = self.blocks.at(row)
         numbers = list(map(self.tags.number, entry.tags))
         kind = self.types.number(fold(entry.content.type))
         if self.before_change:
             self.before_change(row, (*numbers, *block.tags(place)), (kind, int(block.type[place])))
-        if row in self.all:
+        is_new = row not in self.all
+        if not is_new:
             self._uncount(row, block, place)
             self._change_labels(row, block, place, numbers, kind)
         else:
@@ -59,6 +61,10 @@ class State:
         block.set_number("added", place, entry.added)
         block.set_number("size", place, entry.content.size)
         block.set_number("modified", place, entry.content.modified)
+        content = int.from_bytes(entry.content.digest[:8], "big", signed=True)
+        if is_new or content != int(block.columns["content"][place]):
+            block.set_number("content", place, content)
+            self.holders.renew(row, here)
         if entry.trashed is None:
             self.trash.discard(row)
             self.tags.count_live(numbers, 1)
@@ -66,8 +72,8 @@ class State:
         else:
             self.trash.add(row)
 
-    def put_many(self, rows: Sequence[int], entries: Sequence[Entry]) -> None:
-        """Takes in many rows at once; they ascend, and none of them was ever there."""
+    def put_many(self, rows: Sequence[int], entries: Sequence[Entry], here: bool) -> None:
+        """Takes in many rows at once, as :meth:`put`; they ascend, and none of them was ever there."""
         if not rows:
             return
         where = np.fromiter(rows, dtype=np.uint32, count=len(rows))
@@ -81,6 +87,7 @@ class State:
             "modified": np.fromiter((content.modified for content in contents), dtype=np.int64, count=len(rows)),
             "high": high,
             "low": low,
+            "content": np.frombuffer(b"".join([content.digest[:8] for content in contents]), ">i8").astype(np.int64),
         }
         tags = self.tags.numbers_of(list(chain.from_iterable(entry.tags for entry in entries)))
         folded = {name: fold(name) for name in {content.type for content in contents}}
@@ -92,6 +99,7 @@ class State:
         self.tags.put_many(np.repeat(where, counts), tags)
         self.tags.count_many_live(tags[np.repeat(~trashed, counts)])
         self.types.put_many(where, kinds)
+        self.holders.begin(rows, here)
         self.all |= bitmap_of(where)
         self.trash |= bitmap_of(where[trashed])
         self.untagged |= bitmap_of(where[counts == 0])
