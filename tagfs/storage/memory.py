@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgpack
 from zope.interface import implementer
@@ -29,7 +29,7 @@ from tagfs.model.entry import (
     is_whole,
 )
 from tagfs.model.names import name_key
-from tagfs.model.order import Cursor, Scope, Sort
+from tagfs.model.order import Scope
 from tagfs.model.paths import child_folder
 from tagfs.model.query import Query
 from tagfs.model.query.meaning import in_scope, matches
@@ -43,11 +43,11 @@ from tagfs.storage.interfaces import (
     Facets,
     ICatalog,
     ISelection,
-    Page,
     Reference,
     References,
 )
 from tagfs.storage.leaves import LEAVES, NOTHING, place, record_hash, xor
+from tagfs.storage.memory_selection import MemorySelection
 from tagfs.storage.vectors import Received, origin
 
 
@@ -59,15 +59,6 @@ def open_catalog(url: str, node: str) -> MemoryCatalog:
 def wall_clock_ms() -> int:
     """Milliseconds since 1970 in UTC."""
     return time.time_ns() // 1_000_000
-
-
-def sort_value(found: Entry, key: str) -> int | str:
-    """What an entry is ordered by."""
-    if key == "name":
-        return name_key(found.name)
-    if key == "size":
-        return found.content.size
-    return found.added if key == "added" else found.content.modified
 
 
 @implementer(ICatalog)
@@ -181,7 +172,7 @@ class MemoryCatalog:
 
     def select(self, query: Query, scope: Scope = Scope.LIVE) -> ISelection:
         with self._lock:
-            return MemorySelection(self, [found.id for found in self._matching(query, scope)])
+            return MemorySelection(self.entries, [found.id for found in self._matching(query, scope)])
 
     def _matching(self, query: Query, scope: Scope) -> list[Entry]:
         return [found for found in self._entries.values() if in_scope(found, scope) and self._matches(query, found)]
@@ -383,42 +374,3 @@ class MemoryCatalog:
 
     def close(self) -> None:
         pass
-
-
-@implementer(ISelection)
-class MemorySelection:
-    """The ids that matched."""
-
-    def __init__(self, catalog: MemoryCatalog, ids: Sequence[str]) -> None:
-        self._catalog = catalog
-        self._ids = ids
-        self.total = len(ids)
-
-    def page(self, sort: Sort, after: Cursor | None, limit: int) -> Page:
-        assert 1 <= limit <= MAX_PAGE
-        ordered = self._ordered(sort)
-        if after is not None:
-            ordered = [found for found in ordered if _is_behind(found, sort, after)]
-        shown = ordered[:limit]
-        last = shown[-1] if len(ordered) > limit else None
-        return Page(shown, None if last is None else Cursor(sort_value(last, sort.key), last.id))
-
-    def pages(self, sort: Sort, limit: int) -> Iterator[Sequence[Entry]]:
-        ordered = self._ordered(sort)
-        for start in range(0, len(ordered), limit):
-            yield self._catalog.entries(found.id for found in ordered[start : start + limit])
-
-    def ids(self, limit: int) -> Iterator[Sequence[str]]:
-        for start in range(0, len(self._ids), limit):
-            yield self._ids[start : start + limit]
-
-    def _ordered(self, sort: Sort) -> list[Entry]:
-        found = self._catalog.entries(self._ids)
-        found.sort(key=lambda each: (sort_value(each, sort.key), each.id), reverse=sort.descending)
-        return found
-
-
-def _is_behind(found: Entry, sort: Sort, after: Cursor) -> bool:
-    here = (sort_value(found, sort.key), found.id)
-    there = (after.value, after.id)
-    return here < there if sort.descending else here > there
