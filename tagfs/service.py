@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from attrs import define, field
@@ -27,8 +28,8 @@ from tagfs.node.housekeeping import Housekeeping
 from tagfs.node.lag import Lag
 from tagfs.node.node import Node
 from tagfs.node.offload import Threads
+from tagfs.node.peers.peers import Peers
 from tagfs.node.roster import Roster
-from tagfs.node.strangers import StrangerFactory, with_tls
 from tagfs.options import Options
 from tagfs.settings import Settings
 from tagfs.storage.stores import open_blobs, open_catalog
@@ -105,8 +106,8 @@ class NodeService(Service):
         self._closers.append(housekeeping.stop)
         doors = self._doors = Doors(self.reactor, settings, node.has_users or settings.anonymous != "none")
         self._closers.append(doors.close)
-        strangers = StrangerFactory(node.id, node.name, self.reactor)
-        doors.open_node(with_tls(directory.identity, strangers) if settings.node_tls else strangers, strangers.close)
+        peers = Peers(self.reactor, directory.identity, node.name, None, boot=token_hex(8), tls=settings.node_tls)
+        doors.open_node(peers.door, peers.close)
         doors.open_files(node, directory.identity)
         accounts.private = doors.private
         housekeeping.start()

@@ -75,7 +75,7 @@ class SimPeers:
         self._asked: set[Deferred[Answer]] = set()
         network.nodes[id] = self
 
-    def serve(self, verb: str, service: Service) -> None:
+    def serve(self, verb: str, service: Service, by_hand: bool = False) -> None:
         assert verb not in self._services
         self._services[verb] = service
 

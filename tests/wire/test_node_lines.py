@@ -71,4 +71,4 @@ def test_no_line_breaks_the_reader(line: bytes) -> None:
 
 def test_text_for_people_is_one_line() -> None:
     """Line ends in a text cannot begin a line of their own."""
-    assert encode_text("t", "NO", "code one\r\nt OK") == b"t NO code one t OK\n"
+    assert encode_text("t", "NO", "code one\r\nt OK") == b"t NO code one%0D%0At OK\n"

@@ -23,7 +23,7 @@ ASK_S = 10.0
 
 class Caller(NamedTuple):
     """Who asks: the id of the node (empty for a person who proved the key by hand, with no node behind), the run of
-    its process (``boot``), and the address it connects from."""
+    its process (``boot``), and the address where it says it is reached, else the one it connects from."""
 
     node: str
     boot: str
@@ -48,8 +48,9 @@ class IPeers(Interface):
 
     id = Attribute("str: this node's id.")
 
-    def serve(verb: str, service: Service) -> None:
-        """Answers ``verb`` with ``service`` from now on; one service per verb. Known before any connection is taken."""
+    def serve(verb: str, service: Service, by_hand: bool = False) -> None:
+        """Answers ``verb`` with ``service`` from now on; one service per verb. Known before any connection is taken. People who
+        proved the key by hand may ask for it only where ``by_hand``; the caller has no node then."""
 
     def ask(node: str, call: Call, timeout_s: float = ASK_S) -> Deferred[Answer]:
         """Asks a node. Fails with the error that it answered, or :class:`~tagfs.errors.Unavailable` where there is no

@@ -15,8 +15,13 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from tagfs.node.identity import node_id
-from tagfs.node.strangers import CONNECTIONS_PER_HOST, SILENCE_S, StrangerFactory, StrangerProtocol
+from tagfs.node.identity import Identity, node_id
+from tagfs.node.peers.answering import Inbound
+from tagfs.node.peers.door import Door
+from tagfs.node.peers.limits import STRANGER_SILENCE_S as SILENCE_S
+from tagfs.node.peers.limits import STRANGERS_PER_HOST
+from tagfs.node.peers.peers import everybody, nowhere
+from tagfs.node.peers.trust import Own
 from tests.campaigns.node_process import ROOT, NodeProcess
 
 PAGE = (ROOT / "docs/protocols/node.md").read_text(encoding="utf-8")
@@ -28,8 +33,15 @@ class Transport(StringTransport):
     def abortConnection(self) -> None:
         self.aborted = True
 
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        assert enabled
 
-def connect(factory: StrangerFactory) -> tuple[StrangerProtocol, Transport]:
+
+def own(name: str) -> Own:
+    return Own(Identity("id0", b""), name, "b007", None, False, nowhere, nowhere, everybody)
+
+
+def connect(factory: Door) -> tuple[Inbound, Transport]:
     protocol = factory.buildProtocol(None)
     transport = Transport()
     protocol.makeConnection(transport)
@@ -42,11 +54,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def factory(clock: Clock) -> StrangerFactory:
-    return StrangerFactory("id0", "a name", clock)
+def factory(clock: Clock) -> Door:
+    return Door(own("a name"), clock)
 
 
-def test_the_transcript_of_the_page(factory: StrangerFactory) -> None:
+def test_the_transcript_of_the_page(factory: Door) -> None:
     """docs/protocols/node.md says what is said."""
     protocol, transport = connect(factory)
     (transcript,) = re.findall(r"```transcript\n(.*?)```", PAGE, re.DOTALL)
@@ -62,16 +74,17 @@ def test_the_transcript_of_the_page(factory: StrangerFactory) -> None:
     assert transport.disconnecting
 
 
-def test_each_connection_has_its_nonce(factory: StrangerFactory) -> None:
+def test_each_connection_has_its_nonce(factory: Door) -> None:
     """A proof for one connection is worth nothing on another."""
     greetings = {connect(factory)[1].value() for _ in range(20)}
     assert len(greetings) == 20
     assert all(
-        re.fullmatch(rb"TAGFS 1 node=id0 name=a%20name cluster=- nonce=[0-9a-f]{32} caps=\n", one) for one in greetings
+        re.fullmatch(rb"TAGFS 1 node=id0 name=a%20name cluster=- boot=b007 nonce=[0-9a-f]{32} caps=\n", one)
+        for one in greetings
     )
 
 
-def test_a_body_ends_the_connection(factory: StrangerFactory) -> None:
+def test_a_body_ends_the_connection(factory: Door) -> None:
     """Its bytes must never be read as requests."""
     protocol, transport = connect(factory)
     transport.clear()
@@ -80,7 +93,7 @@ def test_a_body_ends_the_connection(factory: StrangerFactory) -> None:
     assert transport.disconnecting
 
 
-def test_long_lines_are_bad_and_the_connection_stays(factory: StrangerFactory) -> None:
+def test_long_lines_are_bad_and_the_connection_stays(factory: Door) -> None:
     """Nothing of them is kept."""
     protocol, transport = connect(factory)
     transport.clear()
@@ -88,7 +101,7 @@ def test_long_lines_are_bad_and_the_connection_stays(factory: StrangerFactory) -
     assert transport.value() == b"- BAD a line has at most 1024 bytes\n- OK\n"
 
 
-def test_silence_ends_the_connection(factory: StrangerFactory, clock: Clock) -> None:
+def test_silence_ends_the_connection(factory: Door, clock: Clock) -> None:
     """Each line gives another while."""
     protocol, transport = connect(factory)
     clock.advance(SILENCE_S - 1)
@@ -101,7 +114,7 @@ def test_silence_ends_the_connection(factory: StrangerFactory, clock: Clock) -> 
     assert clock.getDelayedCalls() == []
 
 
-def test_who_does_not_read_is_cut_off(factory: StrangerFactory) -> None:
+def test_who_does_not_read_is_cut_off(factory: Door) -> None:
     """Answers that nobody takes do not pile up."""
     protocol, transport = connect(factory)
     protocol.pauseProducing()
@@ -112,21 +125,24 @@ def test_who_does_not_read_is_cut_off(factory: StrangerFactory) -> None:
     assert len(transport.value()) < 4 << 20
 
 
-def test_one_address_gets_so_many_connections(factory: StrangerFactory, clock: Clock) -> None:
-    """One more is cut off, and counts no longer once it is gone."""
-    kept = [connect(factory) for _ in range(CONNECTIONS_PER_HOST)]
-    protocol, transport = connect(factory)
-    assert transport.aborted
-    protocol.connectionLost()
+def test_one_address_gets_so_many_connections(factory: Door) -> None:
+    """One more, and the oldest goes; what is gone counts no longer."""
+    kept = [connect(factory) for _ in range(STRANGERS_PER_HOST)]
+    _, transport = connect(factory)
+    assert not transport.aborted and kept[0][1].aborted
     kept[0][0].connectionLost()
-    assert not connect(factory)[1].aborted
+    kept[1][0].connectionLost()
+    connect(factory)
+    assert not kept[2][1].aborted
+    connect(factory)
+    assert kept[2][1].aborted
 
 
 @settings(max_examples=200)
 @given(st.lists(st.binary(max_size=80), max_size=20))
 def test_noise_does_no_harm(pieces: list[bytes]) -> None:
     """Whatever comes, each line gets one final answer or the connection ends."""
-    factory = StrangerFactory("id0", "n", Clock())
+    factory = Door(own("n"), Clock())
     protocol, transport = connect(factory)
     for piece in pieces:
         protocol.dataReceived(piece)
