@@ -20,13 +20,17 @@ _PREFIX = b"TAGFS-BEACON 1 "
 
 class Beacon(NamedTuple):
     """What a node says of itself: its id, the run of its process, its cluster (empty: none yet), where it is reached, and
-    ``number``, which grows from beacon to beacon of one node (milliseconds of its own clock), so that old ones can be told."""
+    ``number``, which grows from beacon to beacon of one node (milliseconds of its own clock), so that old ones can be told.
+
+    ``founding``: it is in no cluster and will found one, unless it hears of one soon.
+    """
 
     node: str
     boot: str
     cluster: str
     address: str
     number: int
+    founding: bool = False
 
 
 def beacon_key(cluster_key: bytes) -> bytes:
@@ -44,6 +48,7 @@ def encode_beacon(beacon: Beacon, key: bytes) -> bytes:
         cluster=beacon.cluster or "-",
         address=beacon.address,
         number=beacon.number,
+        founding="yes" if beacon.founding else "no",
     ).rstrip(b"\n")
     return line + b" mac=" + _mac(line, key) + b"\n"
 
@@ -64,6 +69,7 @@ def decode_beacon(datagram: bytes, key: bytes) -> Beacon | None:
             "" if cluster == "-" else cluster,
             facts["address"],
             int(facts["number"]),
+            facts.get("founding") == "yes",
         )
     except (BadLine, KeyError, ValueError):
         return None

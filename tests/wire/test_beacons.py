@@ -12,7 +12,9 @@ KEY = beacon_key(bytes(range(32)))
 BEACON = Beacon("0123456789abcdefghjkmnpqrs", "b00t", "c1", "192.0.2.7:4747", 1_760_000_000_000)
 
 
-@pytest.mark.parametrize("beacon", [BEACON, BEACON._replace(cluster=""), BEACON._replace(address="[::1]:4747")])
+@pytest.mark.parametrize(
+    "beacon", [BEACON, BEACON._replace(cluster="", founding=True), BEACON._replace(address="[::1]:4747")]
+)
 def test_round_trip(beacon: Beacon) -> None:
     """A beacon is one printable line that fits a datagram, and is read as it was written."""
     datagram = encode_beacon(beacon, KEY)
