@@ -10,8 +10,8 @@ too, until the store is opened again; reads go on), :class:`~tagfs.errors.Corrup
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 from zope.interface import Attribute, Interface
 
@@ -78,6 +78,18 @@ class References(NamedTuple):
     next: bytes | None
 
 
+class Numbered(NamedTuple):
+    """What one merge changed: the own origin, the first of the numbers it gave, and the records changed in the order of their
+    numbers, which follow one another: each as its ref and its canonical bytes (:func:`tagfs.model.record.encode`)."""
+
+    origin: str
+    first: int
+    records: Sequence[tuple[Ref, bytes]]
+
+
+Watcher: TypeAlias = Callable[[Numbered], None]
+
+
 class ISelection(Interface):
     """The entries that matched a query when it was asked: later changes neither add nor remove any of them.
 
@@ -129,6 +141,10 @@ class ICatalog(Interface):
         came in, raises :meth:`vector` with them. Numbers of this node's own epoch that it never gave
         prove that it is a restored back-up: :meth:`renew_epoch` is done first.
         """
+
+    def watch(watcher: Watcher) -> None:
+        """From now on tells ``watcher`` of every :meth:`merge` of this catalog that gave numbers: once all is durable, before it
+        returns, on its thread; in the order of the numbers. There is one watcher; the last one counts."""
 
     def records(kind: str, after: str, limit: int) -> Sequence[Record]:
         """Records of one kind, tombstones too, in order of their keys, behind the key ``after``."""

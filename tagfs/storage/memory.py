@@ -43,8 +43,10 @@ from tagfs.storage.interfaces import (
     Facets,
     ICatalog,
     ISelection,
+    Numbered,
     Reference,
     References,
+    Watcher,
 )
 from tagfs.storage.leaves import LEAVES, NOTHING, place, record_hash, xor
 from tagfs.storage.memory_selection import MemorySelection
@@ -80,6 +82,7 @@ class MemoryCatalog:
         self._alive = frozenset((node,))
         self._received: dict[str, Received] = {}
         self._numbers: dict[str, dict[Ref, int]] = {}
+        self._watcher: Watcher | None = None
 
     def get(self, refs: Sequence[Ref]) -> Sequence[Record | None]:
         assert len(refs) <= MAX_PAGE
@@ -144,13 +147,19 @@ class MemoryCatalog:
             if not self._references[digest]:
                 self._orphans[digest] = self._now_ms()
 
-    def _number(self, changed: Iterable[Ref]) -> None:
+    def watch(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+
+    def _number(self, changed: Sequence[Ref]) -> None:
         name = origin(self.node, self.epoch)
         received = self._received.setdefault(name, Received())
+        first = received.upto + 1
         for number, ref in enumerate(changed, received.upto + 1):
             self._numbers.setdefault(name, {})[ref] = number
             received = received.cover(number)
         self._received[name] = received
+        if changed and self._watcher is not None:
+            self._watcher(Numbered(name, first, [(ref, encode(self._records[ref])) for ref in changed]))
 
     def _note_origins(self, origins: Mapping[Ref, Mapping[str, int]], covered: Mapping[str, int]) -> None:
         own = origin(self.node, self.epoch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from tagfs.model.entry import partition
-from tagfs.model.record import encode, merge
+from tagfs.model.record import Ref, encode, merge
 from tagfs.storage.leaves import HASH, LEAVES, NOTHING, place, record_hash
 from tagfs.storage.vectors import origin
 from tests.contracts.writing import Writer, ref
@@ -48,6 +48,26 @@ class FeedContract:
         assert catalog.vector() == {own(catalog): 3}
         catalog.merge([made[0], writer.tag(made[1], "x"), made[2], writer.other("tag", "x", spelling="X")])
         assert catalog.vector() == {own(catalog): 5}
+
+    def test_the_watcher_is_told_of_numbers(self, catalog):
+        """Each merge that gave numbers is told once, with the states as they are now; a foreign one, or one that changes
+        nothing, never."""
+        writer, told = Writer(), []
+        before = writer.entry("before")
+        catalog.merge([before])
+        catalog.watch(lambda numbered: told.append((numbered, catalog.vector())))
+        made = writer.entry("a", ["x"])
+        catalog.merge([made, writer.other("tag", "x", spelling="X"), writer.tag(made, "y"), writer.tag(before, "y")])
+        catalog.merge([made])
+        peer = Writer("n2").entry("b")
+        catalog.merge([peer], {ref(peer): {"n2/e": 1}})
+        refs = [ref(made), Ref("tag", "x"), ref(before)]
+        states = [(each, encode(state)) for each, state in zip(refs, catalog.get(refs), strict=True)]
+        catalog.merge([writer.purge(made)])
+        tombstone = (ref(made), encode(catalog.get([ref(made)])[0]))
+        name = own(catalog)
+        assert [(n.origin, n.first, list(n.records)) for n, _ in told] == [(name, 2, states), (name, 5, [tombstone])]
+        assert [vector[name] for _, vector in told] == [4, 5]
 
     def test_an_older_stamp_costs_no_number(self, catalog):
         """A change that loses against what is there does not change the state."""

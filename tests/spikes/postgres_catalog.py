@@ -41,7 +41,18 @@ from tagfs.model.query import (
 )
 from tagfs.model.query.meaning import glob_pattern, value_test
 from tagfs.model.record import Record, Ref, decode, encode, merge
-from tagfs.storage.interfaces import MAX_BATCH, MAX_PAGE, Changes, Facets, ICatalog, ISelection, Page, References
+from tagfs.storage.interfaces import (
+    MAX_BATCH,
+    MAX_PAGE,
+    Changes,
+    Facets,
+    ICatalog,
+    ISelection,
+    Numbered,
+    Page,
+    References,
+    Watcher,
+)
 from tagfs.storage.leaves import LEAVES, place, record_hash
 from tagfs.storage.vectors import Received, origin
 
@@ -86,6 +97,8 @@ class PostgresCatalog:
         self._schema = schema
         self._local = threading.local()
         self._connections: list[psycopg.Connection] = []
+        self._watcher: Watcher | None = None
+        self._in_order = threading.Lock()
         with self._transaction() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (schema,))
             cursor.execute("SELECT to_regclass('records')")
@@ -137,12 +150,29 @@ class PostgresCatalog:
         statement = "SELECT record FROM records WHERE kind = %s AND key > %s ORDER BY key LIMIT %s"
         return [decode(data) for (data,) in self._all(statement, (kind, after, limit))]
 
+    def watch(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+
     def merge(
         self,
         changes: Sequence[Record],
         origins: Mapping[Ref, Mapping[str, int]] | None = None,
         covered: Mapping[str, int] | None = None,
     ) -> Sequence[Record]:
+        if self._watcher is None or origins is not None:
+            return self._merge(changes, origins, covered)[0]
+        with self._in_order:  # two commits of this door are told in the order of their numbers
+            states, numbered = self._merge(changes, None, None)
+            if numbered.records:
+                self._watcher(numbered)
+        return states
+
+    def _merge(
+        self,
+        changes: Sequence[Record],
+        origins: Mapping[Ref, Mapping[str, int]] | None,
+        covered: Mapping[str, int] | None,
+    ) -> tuple[Sequence[Record], Numbered]:
         assert len(changes) <= MAX_BATCH
         touched = list(dict.fromkeys(change.ref for change in changes))
         for ref in touched:
@@ -163,12 +193,13 @@ class PostgresCatalog:
             _write(cursor, [states[ref] for ref in changed])
             lost = {digest for ref in changed if ref in before for digest in digests(before[ref])}
             _count_references(cursor, lost, {digest for ref in changed for digest in digests(states[ref])})
-            self._number(cursor, touched, changed, origins, covered or {})
+            own, upto = self._number(cursor, touched, changed, origins, covered or {})
             stamps = [f.stamp.time for change in changes for f in change.fields.values() if f.stamp.node == self.node]
             if stamps:
                 statement = "UPDATE nodes SET stamp = greatest(stamp, %s) WHERE node = %s"
                 cursor.execute(statement, (max(stamps), self.node))
-        return [states[change.ref] for change in changes]
+        numbered = Numbered(own, upto + 1, [(ref, encode(states[ref])) for ref in changed])
+        return [states[change.ref] for change in changes], numbered
 
     def _number(
         self,
@@ -177,12 +208,13 @@ class PostgresCatalog:
         changed: Sequence[Ref],
         origins: Mapping[Ref, Mapping[str, int]] | None,
         covered: Mapping[str, int],
-    ) -> None:
+    ) -> tuple[str, int]:
+        """Numbers the changes; returns the own origin, and the last number it had given before."""
         epoch = cursor.execute("SELECT epoch FROM nodes WHERE node = %s FOR UPDATE", (self.node,)).fetchone()
         own = origin(self.node, epoch[0])
         known = _origins(cursor)
+        upto = known.get(own, Received()).upto
         if origins is None:
-            upto = known.get(own, Received()).upto
             given = {ref: {own: upto + at} for at, ref in enumerate(changed, 1)}
         else:
             given = {ref: origins[ref] for ref in touched if ref in origins}
@@ -205,6 +237,7 @@ class PostgresCatalog:
                 " SET upto = excluded.upto, ranges = excluded.ranges",
                 (name, received.upto, json.dumps(received.ranges)),
             )
+        return own, upto
 
     def drop(self, refs: Sequence[Ref]) -> int:
         with self._transaction() as cursor:

@@ -20,6 +20,7 @@ from tagfs.storage.catalog.live import LiveIndex
 from tagfs.storage.catalog.origins import Origins
 from tagfs.storage.catalog.rows import unpack_numbers
 from tagfs.storage.catalog.tree import LeafChanges, Tree, place_number
+from tagfs.storage.interfaces import Numbered, Watcher
 from tagfs.storage.vectors import origin
 
 
@@ -79,6 +80,7 @@ class Books:
         self.tree = tree
         self.state = state
         self.origins = origins
+        self.watcher: Watcher | None = None
         self._now_ms = now_ms
 
     def merge(
@@ -107,7 +109,11 @@ class Books:
                 with self.database.fatal("a committed change could not be taken into the index"):
                     self.live.apply(batch.new, batch.put, batch.removed, here=origins is None)
                     self.tree.change(batch.leaves.pack())
+                own = origin(state.node, state.epoch)
+                first = self.origins.upto(own) + 1
                 self.state, self.origins = state, known
+                if origins is None and batch.changed and self.watcher is not None:
+                    self.watcher(Numbered(own, first, [(item.ref, item.data) for item in batch.changed]))
             finally:
                 self.live.settle()
         return batch.states(changes)

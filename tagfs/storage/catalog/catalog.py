@@ -33,6 +33,7 @@ from tagfs.storage.interfaces import (
     ISelection,
     Reference,
     References,
+    Watcher,
 )
 from tagfs.storage.leaves import LEAVES, record_hash
 
@@ -84,6 +85,10 @@ class SqliteCatalog:
         """See the interface."""
         assert len(changes) <= MAX_BATCH
         return self._books.merge(changes, origins, covered)
+
+    def watch(self, watcher: Watcher) -> None:
+        """See the interface."""
+        self._books.watcher = watcher
 
     def records(self, kind: str, after: str, limit: int) -> Sequence[Record]:
         """See the interface."""
