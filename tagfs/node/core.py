@@ -19,12 +19,11 @@ from tagfs.model.users import KIND as USER
 from tagfs.model.users import Users
 from tagfs.model.vocabulary import KIND as TAG
 from tagfs.model.vocabulary import Vocabulary, definition
-from tagfs.node.interfaces import Copies, Figure
+from tagfs.node.interfaces import Figure
 from tagfs.node.offload import Done, GroupCommit, Offload, Plan
-from tagfs.storage.interfaces import MAX_PAGE, SMALL_CONTENT, IBlobStore, ICatalog
+from tagfs.node.replication.interfaces import IReplication, Unreplicated
+from tagfs.storage.interfaces import MAX_PAGE, SMALL_CONTENT, Blob, IBlobStore, ICatalog
 
-THIS_NODE_ONLY = Copies(1, 1)
-"""The copies of everything on a node that is alone."""
 FULL_BELOW = 2 * SMALL_CONTENT
 """Room in bytes for contents below which a disk counts as full: not even every small one fits."""
 ROOM_AGAIN = 2 * FULL_BELOW
@@ -69,6 +68,8 @@ class Core:
         """Told the ids of changed entries."""
         self.reports: list[Callable[[], Iterable[Figure]]] = [self._queues]
         """Asked for INode.figures; each part of the node that has figures adds its own."""
+        self.replication: IReplication = Unreplicated()
+        """How far what is written here has come; set by whoever brings this node into a cluster."""
         self.room = blobs.room()
         """Bytes that contents may still take, when it was looked at last."""
         self.changes = 0
@@ -93,9 +94,11 @@ class Core:
         with self._clock_lock:
             return self._clock.stamp(self.now_ms(), after)
 
-    def write(self, content: bytes | None, refs: Sequence[Ref], plan: Plan) -> Deferred[Done]:
+    def write(
+        self, content: bytes | None, refs: Sequence[Ref], plan: Plan, large: Blob | None = None
+    ) -> Deferred[Done]:
         """:meth:`GroupCommit.write`; what becomes durable is learnt, and a store that stops writing is noticed."""
-        return self.committer.write(content, refs, plan)
+        return self.committer.write(content, refs, plan, large)
 
     async def change(self, ref: Ref, plan: Callable[[Record | None, Stamp], Sequence[Record]]) -> Sequence[Record]:
         """Reads one record, merges what ``plan`` makes of it with a fresh stamp; returns the states. Durable."""

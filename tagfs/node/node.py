@@ -24,7 +24,7 @@ from tagfs.model.stamp import Stamp
 from tagfs.node import changes, reads, saved, tags
 from tagfs.node.accounts import Accounts
 from tagfs.node.alone import Alone, ICluster
-from tagfs.node.core import THIS_NODE_ONLY, Core
+from tagfs.node.core import Core
 from tagfs.node.interfaces import Changed, EntryInfo, Figure, Found, INode, NodeStatus, Retirement, TagCounts
 from tagfs.node.receiving import Receiving, check_tags, slot_name
 from tagfs.node.transfer import MAX_CONTENT, Inflow, Reading
@@ -97,6 +97,7 @@ class Node:
     async def receive(self, principal: Principal, size: int | None = None) -> Receiving:
         principal.require(Role.WRITE, "storing a file")
         self._check_writable()
+        self._core.replication.check_reach()
         if size is not None and size > MAX_CONTENT:
             raise TooLarge(f"{size} bytes are too many; a content has at most {MAX_CONTENT}")
         if size is not None and size > _KEEP_FREE:
@@ -108,6 +109,7 @@ class Node:
     async def resume(self, principal: Principal, slot: str, offset: int) -> Receiving:
         principal.require(Role.WRITE, "storing a file")
         self._check_writable()
+        self._core.replication.check_reach()
         core = self._core
         writer = await core.transfers.run(lambda: core.blobs.resume(slot_name(principal, slot), offset))
         return self._receiving(principal, Inflow(core.blobs, core.transfers, writer, offset))
@@ -188,24 +190,24 @@ class Node:
             number = await changes.change_matching(self._core, query, Scope.LIVE, edit, definitions)
         finally:
             self._core.undefine(definitions)
-        return self._changed(
+        return await self._changed(
             principal, number, "retagged (added {add}, deleted {delete})", query, add=add, delete=delete
         )
 
     async def delete(self, principal: Principal, query: Query) -> Changed:
         self._check_change(principal, "deleting")
         number = await changes.change_matching(self._core, query, Scope.LIVE, changes.trash)
-        return self._changed(principal, number, "moved to the trash", query)
+        return await self._changed(principal, number, "moved to the trash", query)
 
     async def restore(self, principal: Principal, query: Query) -> Changed:
         self._check_change(principal, "restoring")
         number = await changes.change_matching(self._core, query, Scope.TRASH, changes.restore)
-        return self._changed(principal, number, "restored from the trash", query)
+        return await self._changed(principal, number, "restored from the trash", query)
 
     async def purge(self, principal: Principal, query: Query) -> Changed:
         self._check_change(principal, "purging")
         number = await changes.change_matching(self._core, query, Scope.TRASH, changes.purge)
-        return self._changed(principal, number, "purged", query)
+        return await self._changed(principal, number, "purged", query)
 
     # Changes of one entry
 
@@ -259,15 +261,16 @@ class Node:
         self._check_change(principal, "renaming a tag")
         number = await tags.rename(self._core, old, new)
         if number is None:
-            return Changed(await reads.count(self._core, Tag(fold(old)), Scope.LIVE), THIS_NODE_ONLY)
-        return self._changed(
+            number = await reads.count(self._core, Tag(fold(old)), Scope.LIVE)
+            return Changed(number, await self._core.replication.changed())
+        return await self._changed(
             principal, number, "given tag {new} for {old}", Tag(fold(check_tag(old))), new=new, old=old
         )
 
     async def delete_tag(self, principal: Principal, tag: str) -> Changed:
         self._check_change(principal, "deleting a tag")
         number = await tags.delete(self._core, tag)
-        return self._changed(principal, number, "stripped of tag {tag}", Tag(fold(check_tag(tag))), tag=tag)
+        return await self._changed(principal, number, "stripped of tag {tag}", Tag(fold(check_tag(tag))), tag=tag)
 
     async def declare_tag(self, principal: Principal, tag: str) -> bool:
         self._check_change(principal, "declaring a tag")
@@ -358,8 +361,8 @@ class Node:
 
         await self._core.change(Ref(KIND, identifier), plan)
         self.log.info("{who} changed entry {entry}", who=principal.name, entry=identifier)
-        return Changed(number, THIS_NODE_ONLY)
+        return Changed(number, await self._core.replication.changed())
 
-    def _changed(self, principal: Principal, number: int, what: str, query: Query, **facts: object) -> Changed:
+    async def _changed(self, principal: Principal, number: int, what: str, query: Query, **facts: object) -> Changed:
         self.log.info(f"{{who}}: {{number}} entries {what}", who=principal.name, number=number, query=query, **facts)
-        return Changed(number, THIS_NODE_ONLY)
+        return Changed(number, await self._core.replication.changed())

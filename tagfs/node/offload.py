@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from attrs import define, field
@@ -14,7 +14,7 @@ from twisted.python.threadpool import ThreadPool
 
 from tagfs.errors import StorageFull, Unavailable
 from tagfs.model.record import Record, Ref
-from tagfs.storage.interfaces import MAX_BATCH, SMALL_CONTENT, Blob, IBlobStore, ICatalog
+from tagfs.storage.interfaces import MAX_BATCH, SMALL_CONTENT, Blob, IBlobStore, ICatalog, Numbered
 
 T = TypeVar("T")
 
@@ -88,10 +88,34 @@ writer's thread, must not block, and may raise a TagfsError: then this write alo
 
 
 class Done(NamedTuple):
-    """A durable write: its content, and the states that its changes gave."""
+    """A durable write: its content, and the states that its changes gave. ``full``: there was no room for the contents
+    that came with another node's records; the records are durable all the same."""
 
     blob: Blob | None
     states: Sequence[Record]
+    full: bool = False
+
+
+class News(NamedTuple):
+    """Records of other nodes, with what :meth:`ICatalog.merge <tagfs.storage.interfaces.ICatalog.merge>` takes beside them,
+    and small contents that came along."""
+
+    records: Sequence[Record]
+    origins: Mapping[Ref, Mapping[str, int]]
+    covered: Mapping[str, int]
+    contents: Sequence[bytes] = ()
+
+
+class Stored(NamedTuple):
+    """A content that became durable with a write of the entry ``ref``; ``data`` is the content itself where it is small."""
+
+    ref: Ref
+    blob: Blob
+    data: bytes | None
+
+
+Durable = Callable[[Sequence[Numbered], Sequence[Stored]], None]
+"""Told after each group, on the reactor thread, before whoever wrote: the numbers that it gave, and the new contents."""
 
 
 @define(eq=False)
@@ -99,8 +123,22 @@ class _Write:
     content: bytes | None
     refs: Sequence[Ref]
     plan: Plan
+    large: Blob | None = None
+    news: News | None = None
     answer: Deferred[Done] = field(factory=Deferred)
     outcome: Done | Failure | None = None
+
+    @property
+    def contents(self) -> Sequence[bytes]:
+        """What it stores in the blob store."""
+        if self.news is not None:
+            return self.news.contents
+        return () if self.content is None else (self.content,)
+
+    @property
+    def records(self) -> int:
+        """About how many records it changes."""
+        return max(1, len(self.refs) if self.news is None else len(self.news.records))
 
 
 class GroupCommit:
@@ -123,6 +161,8 @@ class GroupCommit:
         self._catalog = catalog
         self._blobs = blobs
         self._heard = heard
+        self._durable: Durable | None = None
+        self._numbered: list[Numbered] = []
         self._queue: deque[_Write] = deque()
         self._running = False
         self._closed = False
@@ -133,13 +173,29 @@ class GroupCommit:
         """Writes that wait for the next group."""
         return len(self._queue)
 
-    def write(self, content: bytes | None, refs: Sequence[Ref], plan: Plan) -> Deferred[Done]:
+    def watch(self, durable: Durable) -> None:
+        """From now on tells ``durable`` what each group made durable that other nodes want; there is one such."""
+        self._durable = durable
+        self._catalog.watch(lambda numbered: self._numbered.append(numbered))
+
+    def write(
+        self, content: bytes | None, refs: Sequence[Ref], plan: Plan, large: Blob | None = None
+    ) -> Deferred[Done]:
         """Stores a small content (or none), reads ``refs``, merges what ``plan`` makes of both; fires when durable.
 
-        The content stays pinned until its records are merged.
+        The content stays pinned until its records are merged. ``large`` names a content that is stored already, which the
+        first change makes that of an entry.
         """
         assert content is None or len(content) <= SMALL_CONTENT
-        write = _Write(content, refs, plan)
+        return self._enter(_Write(content, refs, plan, large))
+
+    def apply(self, news: News) -> Deferred[Done]:
+        """Stores and merges what came from another node; fires when durable. The contents may be missing where the disk is
+        full, the records not."""
+        assert len(news.records) <= MAX_BATCH
+        return self._enter(_Write(None, (), _nothing, news=news))
+
+    def _enter(self, write: _Write) -> Deferred[Done]:
         if self._closed:
             write.answer.errback(Failure(Unavailable("the node is stopping; nothing was written")))
             return write.answer
@@ -171,21 +227,24 @@ class GroupCommit:
             return
         self._running = True
         group = self._take()
-        self._offload.run(lambda: _commit(self._catalog, self._blobs, group)).addBoth(self._end, group)
+        numbered = self._numbered = []
+        self._offload.run(lambda: _commit(self._catalog, self._blobs, group)).addBoth(self._end, group, numbered)
 
     def _take(self) -> list[_Write]:
         group: list[_Write] = []
         records = size = 0
         while self._queue:
             write = self._queue[0]
-            size += len(write.content or b"")
-            records += max(1, len(write.refs))
+            size += sum(map(len, write.contents))
+            records += write.records
             if group and (size > MAX_GROUP_BYTES or records * 2 > MAX_BATCH):
                 break
             group.append(self._queue.popleft())
         return group
 
-    def _end(self, result: object, group: list[_Write]) -> None:
+    def _end(self, result: object, group: list[_Write], numbered: list[Numbered]) -> None:
+        if self._durable is not None and numbered:
+            self._durable(numbered, _stored(group))
         # The next group begins when all have heard, not with the first that asks for more: what they ask for now
         # becomes one group, and two busy threads would mostly wait for each other's interpreter lock.
         for write in group:
@@ -203,23 +262,75 @@ class GroupCommit:
                 idle.callback(None)
 
 
+def _nothing(_blob: Blob | None, _present: Sequence[Record | None]) -> Sequence[Record]:
+    return ()
+
+
+def _stored(group: Sequence[_Write]) -> list[Stored]:
+    """The new contents of entries among the outcomes of a group."""
+    found = []
+    for write in group:
+        done = write.outcome
+        if isinstance(done, Done) and done.states:
+            blob = done.blob or write.large
+            if blob is not None:
+                found.append(Stored(done.states[0].ref, blob, write.content))
+    return found
+
+
 def _commit(catalog: ICatalog, blobs: IBlobStore, group: Sequence[_Write]) -> None:
-    """Makes a group durable and gives each write its outcome; a write whose plan fails does not touch the others."""
-    contents = [write.content for write in group if write.content is not None]
+    """Makes a group durable and gives each write its outcome; a write whose plan fails does not touch the others.
+
+    What came from other nodes is merged first, so that the plans see it.
+    """
+    news = [write for write in group if write.news is not None]
+    local = [write for write in group if write.news is None] if news else group
+    contents = [content for write in (*local, *news) for content in write.contents]
     try:
         stored = blobs.put_many(contents) if contents else ()
     except StorageFull:
-        # Deletes and changes of tags that came along need no room for contents.
+        # Deletes and changes of tags that came along need no room for contents, nor do records of other nodes.
         full = Failure()
-        for write in group:
+        for write in local:
             write.outcome = None if write.content is None else full
-        stored, group = (), [write for write in group if write.content is None]
+        stored, local = (), [write for write in local if write.content is None]
     try:
-        refs = [ref for write in group for ref in write.refs]
-        _merge_planned(catalog, group, iter(stored), iter(catalog.get(refs) if refs else ()))
+        _merge_news(catalog, news, full=bool(contents) and not stored)
+        refs = [ref for write in local for ref in write.refs]
+        _merge_planned(catalog, local, iter(stored), iter(catalog.get(refs) if refs else ()))
     finally:
         for blob in stored:
             blobs.unpin(blob.digest)
+
+
+def _merge_news(catalog: ICatalog, group: Sequence[_Write], full: bool) -> None:
+    """One merge for all of them: they are whole states, so their order does not matter."""
+    records: list[Record] = []
+    origins: dict[Ref, dict[str, int]] = {}
+    covered: dict[str, int] = {}
+    for write in group:
+        assert write.news is not None
+        records += write.news.records
+        for ref, numbers in write.news.origins.items():
+            _raise(origins.setdefault(ref, {}), numbers)
+        _raise(covered, write.news.covered)
+    try:
+        states = catalog.merge(records, origins, covered) if group else ()
+    except Exception:  # noqa: BLE001 - the failure goes to whoever brought them; what was written here is tried all the same
+        for write in group:
+            write.outcome = Failure()
+        return
+    at = 0
+    for write in group:
+        assert write.news is not None
+        size = len(write.news.records)
+        write.outcome = Done(None, states[at : at + size], full and bool(write.news.contents))
+        at += size
+
+
+def _raise(known: dict[str, int], numbers: Mapping[str, int]) -> None:
+    for name, number in numbers.items():
+        known[name] = max(number, known.get(name, 0))
 
 
 def _merge_planned(

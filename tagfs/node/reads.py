@@ -14,8 +14,8 @@ from tagfs.model.order import SORT_KEYS, Cursor, Scope, Sort
 from tagfs.model.query import Query
 from tagfs.model.query.meaning import ranges_over
 from tagfs.model.record import Ref
-from tagfs.node.core import THIS_NODE_ONLY, Core
-from tagfs.node.interfaces import Copies, EntryInfo, Found, IListing, TagCounts
+from tagfs.node.core import Core
+from tagfs.node.interfaces import EntryInfo, Found, IListing, TagCounts
 from tagfs.node.transfer import Reading
 from tagfs.storage.interfaces import MAX_PAGE, ISelection
 
@@ -42,12 +42,17 @@ async def find(core: Core, query: Query, sort: Sort, after: Cursor | None, limit
     if not 0 <= limit <= MAX_PAGE:
         raise BadRequest(f"limit={limit} is out of bounds; a page has 0 to {MAX_PAGE} entries")
 
+    # Before the question, not after: what arrives in between is more than was promised.
+    complete = core.replication.complete
+
     def work() -> Found:
         selection = core.catalog.select(query, ranges_over(query, scope))
         if limit == 0:
-            return Found((), selection.total, True, None)
+            return Found((), selection.total, complete, None)
         page = selection.page(sort, after, limit)
-        return Found([core.vocabulary.show_entry(entry) for entry in page.entries], selection.total, True, page.next)
+        return Found(
+            [core.vocabulary.show_entry(entry) for entry in page.entries], selection.total, complete, page.next
+        )
 
     return await core.readers.run(work)
 
@@ -55,18 +60,18 @@ async def find(core: Core, query: Query, sort: Sort, after: Cursor | None, limit
 async def listing(core: Core, query: Query, sort: Sort, scope: Scope) -> Listing:
     """All matches as a stream."""
     _check_sort(sort)
+    complete = core.replication.complete
     selection = await core.readers.run(lambda: core.catalog.select(query, ranges_over(query, scope)))
-    return Listing(core, selection, sort)
+    return Listing(core, selection, sort, complete)
 
 
 @implementer(IListing)
 class Listing:
     """INode's IListing over a selection: pages are made in a reader's thread, when asked for."""
 
-    complete = True
-
-    def __init__(self, core: Core, selection: ISelection, sort: Sort) -> None:
+    def __init__(self, core: Core, selection: ISelection, sort: Sort, complete: bool) -> None:
         self._core = core
+        self.complete = complete
         self._pages: Iterator[Sequence[Entry]] | None = selection.pages(sort, PIECE)
         self.total: int = selection.total
 
@@ -122,7 +127,7 @@ async def info(core: Core, identifier: str) -> EntryInfo:
     """Everything known of one entry."""
     found = await entry(core, identifier)
     here = await core.readers.run(lambda: core.blobs.stat(found.content.digest)) is not None
-    copies = THIS_NODE_ONLY if here else Copies(0, 1, degraded=True)
+    copies = core.replication.copies(1 if here else 0)
     return EntryInfo(core.vocabulary.show_entry(found), home_of(found), copies, [core.node_id] if here else [])
 
 

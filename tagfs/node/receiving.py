@@ -24,7 +24,7 @@ from tagfs.model.names import check_home, check_name, check_tag, fold
 from tagfs.model.principal import NOBODY, Principal, Role
 from tagfs.model.record import Record, Ref
 from tagfs.model.stamp import ZERO
-from tagfs.node.core import THIS_NODE_ONLY, Core
+from tagfs.node.core import Core
 from tagfs.node.interfaces import Added, IReceiving
 from tagfs.node.transfer import Inflow
 from tagfs.storage.interfaces import Blob
@@ -140,6 +140,7 @@ class Receiving:
         """Stores the content and what ``make`` says of it; with ``once`` only where the entry was never there."""
         ref = Ref(KIND, identifier)
         new = True
+        replication = self._core.replication
 
         def plan(blob: Blob, present: Sequence[Record | None]) -> Sequence[Record]:
             nonlocal new
@@ -147,10 +148,11 @@ class Receiving:
             return [*make(identifier, blob), *definitions] if new else ()
 
         try:
-            await self._store((ref,) if once else (), plan)
+            blob = await self._store((ref,) if once else (), plan)
         finally:
             self._core.undefine(definitions)
-        return Added(identifier, THIS_NODE_ONLY, new)
+        copies = await (replication.stored(identifier, blob.digest) if new else replication.changed())
+        return Added(identifier, copies, new)
 
     async def replace(self, entry_id: str, *, modified: int | None = None, type: str | None = None) -> Added:
         core = self._core
@@ -165,8 +167,8 @@ class Receiving:
             content = Content(blob.digest, blob.size, media, moment)
             return [replacement(record, core.stamp(record.greatest() if record else ZERO), content)]
 
-        await self._store((Ref(KIND, identifier),), plan)
-        return Added(identifier, THIS_NODE_ONLY, False)
+        blob = await self._store((Ref(KIND, identifier),), plan)
+        return Added(identifier, await core.replication.stored(identifier, blob.digest), False)
 
     def _check_still(self) -> None:
         """An upload may outlast its user's right to it; then nothing is stored."""
@@ -177,16 +179,18 @@ class Receiving:
 
     async def _store(
         self, refs: Sequence[Ref], plan: Callable[[Blob, Sequence[Record | None]], Sequence[Record]]
-    ) -> None:
+    ) -> Blob:
         self._check_still()
         if self._inflow.is_small:
-            await self._core.write(self._inflow.small(), refs, plan)  # type: ignore[arg-type]
-            return
+            done = await self._core.write(self._inflow.small(), refs, plan)  # type: ignore[arg-type]
+            assert done.blob is not None
+            return done.blob
         blob = await self._inflow.finish()
         try:
-            await self._core.write(None, refs, lambda _, present: plan(blob, present))
+            await self._core.write(None, refs, lambda _, present: plan(blob, present), blob)
         finally:
             self._core.blobs.unpin(blob.digest)
+        return blob
 
 
 def _turn(gate: Deferred[None]) -> Deferred[None]:

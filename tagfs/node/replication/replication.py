@@ -1,0 +1,307 @@
+"""One node's part in having every record everywhere: pushes what is written here, takes what others push, pulls what it lacks.
+Layer: node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
+from twisted.internet.defer import gatherResults
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from tagfs.cluster.outbox import RECORD_BYTES, Copy, Outbox, Outgoing
+from tagfs.cluster.replication import Freshness, demand, lacks, receivers
+from tagfs.cluster.view import View
+from tagfs.errors import Forbidden, Unavailable
+from tagfs.model.entry import partition
+from tagfs.model.record import Ref
+from tagfs.node.contents.interfaces import IContents
+from tagfs.node.core import Core
+from tagfs.node.interfaces import Copies, Figure
+from tagfs.node.offload import Stored
+from tagfs.node.peers.interfaces import Caller, IPeers, Service
+from tagfs.node.replication.acknowledgement import Patience
+from tagfs.node.replication.arrivals import Arrivals
+from tagfs.node.replication.interfaces import IReplication
+from tagfs.node.replication.pull import Puller, serve_pull, serve_record
+from tagfs.node.replication.push import Pusher
+from tagfs.storage.interfaces import Numbered
+from tagfs.storage.vectors import origin
+from tagfs.wire.node_messages import Answer, Call
+from tagfs.wire.node_records import brief, mark, pack_vector, read_brief, unpack_numbers, unpack_vector
+
+CONFIRM_S = 1.0
+"""Most seconds that a change of records waits for others to confirm."""
+STORE_S = 10.0
+"""Seconds that a new content waits for its copies, and so many more as it takes at :data:`SLOWEST_BYTES_PER_S`."""
+SLOWEST_BYTES_PER_S = 1 << 20
+FACT = "has"
+"""The fact in a PING that tells what a node has."""
+_SOON_S = 0.2
+"""After so long a SYNC asks for what did not come by itself."""
+
+
+@implementer(IReplication)
+class Replication:
+    """IReplication among peers. ``see`` it the cluster's :class:`View`, and tell it in ``hear`` what peers say they have.
+
+    Nothing is sent before what it tells of is durable here; what is merged is answered for after it is durable.
+    """
+
+    log = Logger()
+
+    def __init__(self, core: Core, peers: IPeers, clock: IReactorTime, contents: IContents | None = None) -> None:
+        self.core = core
+        self.view: View | None = None
+        self.puller = Puller(core, peers, self._settle)
+        self.pushers: dict[str, Pusher] = {}
+        self.arrivals = Arrivals(core, peers, self.puller, contents, self._settle)
+        self._peers = peers
+        self._clock = clock
+        self._outbox = Outbox()
+        self._patience = Patience(clock)
+        self._freshness = Freshness()
+        self._open: dict[tuple[str, bytes], Copy] = {}
+        self._large: dict[int, list[Copy]] = {}
+        self._targets: dict[int, frozenset[str]] = {}
+        self._stopped = False
+        own = origin(core.catalog.node, core.catalog.epoch)
+        self._outbox.begin(own, core.catalog.vector().get(own, 0))
+        core.committer.watch(self._durable)
+        core.reports.append(self.figures)
+        services: dict[str, Service] = {
+            "PUSH": self.arrivals.push,
+            "PULL": partial(serve_pull, core),
+            "RECORD": partial(serve_record, core),
+            "VECTOR": self._serve_vector,
+            "HELD": self._serve_held,
+        }
+        for verb, service in services.items():
+            peers.serve(verb, self._among_members(service))
+
+    # What the cluster tells
+
+    def see(self, view: View) -> None:
+        """The cluster is now as in ``view``."""
+        joined = self.view is None or not self.view.cluster
+        self.view = view
+        self._targets.clear()
+        present = view.peers() if view.cluster else []
+        for node in set(self.pushers).difference(present):
+            self.pushers.pop(node).stop()
+        self._freshness.forget(present)
+        for node in present:
+            if node not in self.pushers:
+                self.pushers[node] = Pusher(node, self._peers, self._clock, self._outbox, self._settle)
+            self.pushers[node].set_alive(node in view.alive)
+            self.pushers[node].kick()
+        if joined and present and not self.core.catalog.vector():
+            self._bootstrap(present)
+        self._settle()
+
+    def _bootstrap(self, present: Sequence[str]) -> None:
+        """Who is new gets everything at once, without waiting for news of what there is."""
+        assert self.view is not None
+        nearest = next((node for node in present if node in self.view.alive), None)
+        if nearest is not None:
+            self.puller.want(nearest, lambda: True)
+
+    def facts(self) -> Mapping[str, str]:
+        """What this node tells of itself in every PING: what it has."""
+        return {FACT: brief(self.core.catalog.vector())}
+
+    def hear(self, node: str, facts: Mapping[str, str], asked_at: float) -> None:
+        """A peer answered a PING that was sent at ``asked_at`` (seconds of the clock)."""
+        if node not in self.pushers or not facts.get(FACT):
+            return
+        has = read_brief(facts[FACT])
+        self._freshness.hear(node, asked_at, has)
+        self.pushers[node].know(has.get(mark(self._outbox.origin), 0))
+        if self._is_behind(node):
+            self.puller.want(node, partial(self._is_behind, node))
+        self._settle()
+
+    def _is_behind(self, node: str) -> bool:
+        return self._freshness.behind(node, self.core.catalog.vector(), self._clock.seconds())
+
+    def stop(self) -> None:
+        """Sends and asks nothing more; whoever waits is answered."""
+        self._stopped = True
+        self.puller.stop()
+        for pusher in self.pushers.values():
+            pusher.stop()
+        self._patience.stop()
+
+    # What this node wrote
+
+    def _durable(self, numbered: Sequence[Numbered], stored: Sequence[Stored]) -> None:
+        view = self.view
+        if view is None or not view.cluster or self._stopped:
+            self._skip(numbered[-1])
+            return
+        contents: dict[Ref, list[Copy]] = {}
+        need = demand(view).need
+        for ref, blob, data in stored:
+            copy = Copy(ref.key, blob.digest, blob.size, data, self._targets_of(view, ref.key, need))
+            self._open[ref.key, blob.digest] = copy
+            contents.setdefault(ref, []).append(copy)
+        for name, first, records in numbered:
+            if name != self._outbox.origin:
+                self._outbox.begin(name, first - 1)
+                for pusher in self.pushers.values():
+                    pusher.begin_anew()
+            self._outbox.add(
+                Outgoing(
+                    number, ref, data if len(data) <= RECORD_BYTES else b"", self._copies_of(number, ref, contents)
+                )
+                for number, (ref, data) in enumerate(records, first)
+            )
+        for pusher in self.pushers.values():
+            pusher.kick()
+        self._trim()
+
+    def _copies_of(self, number: int, ref: Ref, contents: dict[Ref, list[Copy]]) -> Sequence[Copy]:
+        copies = contents.pop(ref, ())
+        for copy in copies:
+            copy.number = number
+            if copy.data is None:
+                self._large.setdefault(number, []).append(copy)
+        return copies
+
+    def _skip(self, last: Numbered) -> None:
+        """Nobody is there to be pushed to; who comes later pulls."""
+        self._outbox.begin(last.origin, last.first + len(last.records) - 1)
+
+    def _targets_of(self, view: View, entry: str, need: int) -> frozenset[str]:
+        at = partition(entry)
+        if at not in self._targets:
+            self._targets[at] = receivers(view, at, need)
+        return self._targets[at]
+
+    def _settle(self) -> None:
+        self._patience.settle()
+        self._trim()
+
+    def _trim(self) -> None:
+        self._outbox.trim(min((pusher.confirmed for pusher in self.pushers.values()), default=self._outbox.last))
+
+    # IReplication
+
+    @property
+    def complete(self) -> bool:
+        view = self.view
+        if view is None or not view.cluster:
+            return False
+        return self._freshness.complete(view.peers(), self.core.catalog.vector(), self._clock.seconds())
+
+    def check_reach(self) -> None:
+        wanted = demand(self.view)
+        if not wanted.can:
+            raise Unavailable(
+                f"{wanted.need} copies are demanded (write_copies), and {wanted.reach} nodes can be reached; nothing was stored"
+            )
+
+    async def stored(self, entry: str, digest: bytes) -> Copies:
+        copy = self._open.get((entry, digest))
+        if copy is None:
+            return self.copies(1)
+        try:
+            seconds = STORE_S + copy.size / SLOWEST_BYTES_PER_S
+            enough = await self._patience.until(lambda: self._is_enough(copy), seconds)
+        finally:
+            self._open.pop((entry, digest), None)
+            self._large.pop(copy.number, None)
+        made = self.copies(1 + len(copy.holders))
+        if not enough:
+            raise Unavailable(f"{entry} copies={made.have}/{made.want} kept, will be completed")
+        return made
+
+    def _is_enough(self, copy: Copy) -> bool:
+        return 1 + len(copy.holders) >= demand(self.view).need
+
+    async def changed(self) -> Copies:
+        name, number = self._outbox.origin, self._outbox.last
+        await self._patience.until(lambda: self._outbox.origin != name or self._all_confirmed(number), CONFIRM_S)
+        return self.copies(1 + sum(pusher.confirmed >= number for pusher in self.pushers.values()))
+
+    def _all_confirmed(self, number: int) -> bool:
+        """Whether as many nodes have everything up to that number as are to have a copy, or all that are alive."""
+        confirmed = sum(pusher.confirmed >= number for pusher in self.pushers.values())
+        alive = sum(pusher.alive for pusher in self.pushers.values())
+        return 1 + confirmed >= min(demand(self.view).want, 1 + alive)
+
+    def copies(self, have: int) -> Copies:
+        wanted = demand(self.view)
+        return Copies(min(have, wanted.want), wanted.want, have < wanted.usual)
+
+    def is_first(self, entry: str) -> bool:
+        view = self.view
+        if view is None or not view.cluster:
+            return False
+        live = (node for node in view.layout.order(partition(entry)) if node in view.alive or node == view.me)
+        return next(live, "") == view.me
+
+    async def sync(self, seconds: float) -> bool:
+        """Waits until this node has all that its live peers had when called; False where time ran out, or a peer that is said to
+        be alive did not answer."""
+        peers = [node for node, pusher in self.pushers.items() if pusher.alive]
+        end = self._clock.seconds() + seconds
+        try:
+            asked = [self._peers.ask(node, Call("VECTOR"), min(seconds, STORE_S)) for node in peers]
+            answers = await gatherResults(asked, consumeErrors=True)
+        except Exception as error:  # noqa: BLE001 - FirstError around whatever it was
+            self.log.info("not in step: a peer did not tell what it has: {error}", error=error)
+            return False
+        theirs = {node: unpack_vector(answer.body) for node, answer in zip(peers, answers, strict=True)}
+        catalog = self.core.catalog
+
+        def in_step() -> bool:
+            return not any(lacks(catalog.vector(), has) for has in theirs.values())
+
+        if await self._patience.until(in_step, min(_SOON_S, end - self._clock.seconds())):
+            return True
+        for node, has in theirs.items():
+            self.puller.want(node, partial(lambda has: lacks(catalog.vector(), has), has))
+        return await self._patience.until(in_step, end - self._clock.seconds())
+
+    def figures(self) -> Iterable[Figure]:
+        """For INode.figures."""
+        for node, pusher in self.pushers.items():
+            labels = {"node": node}
+            yield Figure("push_behind", "Changes of this node that a peer did not confirm.", pusher.behind, labels)
+        yield Figure("records_pushed", "Records sent to peers.", sum(p.pushed for p in self.pushers.values()), {}, True)
+        yield Figure("records_received", "Records that peers pushed here.", self.arrivals.received, {}, True)
+        yield Figure("records_repeated", "Those of them that were here already.", self.arrivals.repeated, {}, True)
+        yield Figure("records_pulled", "Records that were asked for to catch up.", self.puller.pulled, {}, True)
+
+    # What peers ask
+
+    def _among_members(self, service: Service) -> Service:
+        """Only members are answered: who was forgotten comes back by joining anew, and merges nothing of its old records."""
+
+        async def checked(caller: Caller, call: Call) -> Answer:
+            view = self.view
+            member = None if view is None else view.members.get(caller.node)
+            if member is None:
+                raise Unavailable(f"{self.core.node_id} does not know {caller.node or 'the caller'} as a member (yet)")
+            if not member.present:
+                raise Forbidden(f"{caller.node} has left the cluster or was forgotten; it has to join anew")
+            return await service(caller, call)
+
+        return checked
+
+    async def _serve_held(self, caller: Caller, call: Call) -> Answer:
+        """HELD origin: the larger contents of the changes with the numbers in the body are durable at the caller."""
+        if call.words == (self._outbox.origin,):
+            for number in unpack_numbers(call.body):
+                for copy in self._large.get(number, ()):
+                    copy.holders.add(caller.node)
+            self._settle()
+        return Answer()
+
+    async def _serve_vector(self, caller: Caller, call: Call) -> Answer:
+        """VECTOR: what is durable here."""
+        return Answer(body=pack_vector(self.core.catalog.vector()))
