@@ -198,7 +198,7 @@ class Outbound(Protocol):
         if self._proved:
             return reason.getErrorMessage()
         if self._opening is None:
-            return f"it hung up without a greeting; {DIFFERS}"
+            return f"it hung up without a greeting; {'does it speak TLS? ' + DIFFERS if not self._own.tls else 'too busy?'}"
         return "it hung up instead of proving the cluster's key"
 
     # Questions and answers.

@@ -41,7 +41,8 @@ class World:
     def peers(self, number: int, *, tls: bool | None = None, key: bytes | None = KEY, **more: Any) -> Peers:
         """Node ``number``, listening."""
         more = {"boot": f"boot{number}", "tls": self.tls if tls is None else tls, **more}
-        peers = Peers(self.reactor, identity(number), f"name{number}", key, **more)
+        shown = more.pop("shown", identity(number))
+        peers = Peers(self.reactor, shown, f"name{number}", key, **more)
         peers.serve("ECHO", echo)
         peers.serve("WHO", who, by_hand=True)
         self.all.append(peers)
