@@ -15,6 +15,7 @@ from tagfs.errors import TagfsError
 from tagfs.node.peers import limits
 from tagfs.node.peers.interfaces import Caller, Service
 from tagfs.node.peers.lanes import Lanes
+from tagfs.node.peers.sockets import prepare
 from tagfs.node.peers.tls import DIFFERS, address_of, channel_of, tls_fault
 from tagfs.node.peers.trust import Channel, Refusal, judge
 from tagfs.wire.node_lines import BadLine, encode_line
@@ -68,7 +69,7 @@ class Inbound(Protocol):
             return
         self._heard_s = self._door.clock.seconds()
         self._timer = self._door.clock.callLater(limits.STALL_S / 2, self._look)
-        self.transport.setTcpNoDelay(True)  # type: ignore[attr-defined]
+        prepare(self.transport)
         if not self._door.own.tls:
             self._greet()
 

@@ -15,6 +15,7 @@ from tagfs.errors import BadRequest, Forbidden, TagfsError, TooLarge, Unavailabl
 from tagfs.node.peers import limits
 from tagfs.node.peers.interfaces import Greeting
 from tagfs.node.peers.lanes import Lanes
+from tagfs.node.peers.sockets import prepare
 from tagfs.node.peers.tls import DIFFERS, channel_of, tls_fault
 from tagfs.node.peers.trust import AUTH_TAG, Opening, Own, error_from, open_with
 from tagfs.wire.node_answers import Answered, AnswerReader, BrokenStream, Event, Greeted, Refused, encode_call
@@ -72,7 +73,7 @@ class Outbound(Protocol):
         """The other end is there. Without TLS a line is sent at once, which an end that expects TLS refuses at once."""
         assert self.transport is not None
         self.heard_s = self._clock.seconds()
-        self.transport.setTcpNoDelay(True)  # type: ignore[attr-defined]
+        prepare(self.transport)
         if not self._own.tls:
             self.transport.registerProducer(self, True)  # type: ignore[attr-defined]
             self.transport.write(b"- PING\n")
