@@ -67,6 +67,10 @@ class SimNode:
         self.see()
         self._ping(self.starts)
 
+    def use(self, contents: Any) -> None:
+        """From now on this stands for the contents of other nodes."""
+        self.replication.arrivals.contents = contents
+
     def stop(self) -> None:
         """The process is gone, from one moment to the next."""
         self.up = False

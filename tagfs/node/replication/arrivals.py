@@ -34,7 +34,7 @@ class Arrivals:
         self._core = core
         self._peers = peers
         self._puller = puller
-        self._contents = contents
+        self.contents = contents
         self._settle = settle
 
     async def push(self, caller: Caller, call: Call) -> Answer:
@@ -50,8 +50,8 @@ class Arrivals:
         if upto < push.last:
             self._puller.want(caller.node, lambda: self._upto(name) < push.last)
         for change, record in zip(push.changes, records, strict=True):
-            if change.fetch and self._contents is not None:
-                fetching = Deferred.fromCoroutine(self._fetch(self._contents, caller.node, name, change.number, record))
+            if change.fetch and self.contents is not None:
+                fetching = Deferred.fromCoroutine(self._fetch(self.contents, caller.node, name, change.number, record))
                 fetching.addErrback(lambda failure: self.log.failure("a content could not be fetched", failure))
         self._settle()
         facts = {"upto": str(upto)}
@@ -76,9 +76,9 @@ class Arrivals:
         return done.full
 
     def _note_held(self, records: Sequence[Record]) -> None:
-        if self._contents is not None:
+        if self.contents is not None:
             held = [(record.key, content.digest) for record in records if (content := _content(record)) is not None]
-            noting = self._contents.held(self._core.node_id, held)
+            noting = self.contents.held(self._core.node_id, held)
             noting.addErrback(lambda failure: self.log.failure("new contents were not taken note of", failure))
 
     async def _fetch(self, contents: IContents, source: str, name: str, number: int, record: Record) -> None:
