@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from tagfs.cluster.view import View
-from tagfs.wire.node_records import Vector, mark
+from tagfs.wire.node_records import Vector
 
 GRACE_S = 1.0
 """How long a peer may know more than this node before it is asked: what it has just pushed is under way."""
 FRESH_S = 2.0
 """How old what the others were known to have may be, so that an answer counts as complete."""
+
+_PENDING = 4
+"""Vectors of one peer that are remembered while this node lacks something of them."""
 
 
 class Demand(NamedTuple):
@@ -58,48 +62,44 @@ def lacks(mine: Vector, theirs: Vector) -> bool:
     return any(number > mine.get(origin, 0) for origin, number in theirs.items())
 
 
-class Heard(NamedTuple):
-    """What a peer had durable at ``at`` (seconds), as marks of origins."""
-
-    at: float
-    has: Mapping[bytes, int]
-
-
 class Freshness:
     """What each peer was last known to have, and so whether this node lacks anything. Times are seconds of one clock."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, deque[Heard]] = {}
+        self._fresh: dict[str, float] = {}
+        self._pending: dict[str, deque[tuple[float, Vector]]] = {}
 
-    def hear(self, node: str, at: float, has: Mapping[bytes, int]) -> None:
-        """A peer had ``has`` at ``at``, or a little later."""
-        self._heard.setdefault(node, deque(maxlen=4)).append(Heard(at, has))
+    def hear(self, node: str, at: float, has: Vector, mine: Vector) -> None:
+        """A peer had ``has`` at ``at``, or a little later; this node has ``mine``."""
+        self._pending.setdefault(node, deque(maxlen=_PENDING)).append((at, has))
+        self._settle(node, mine)
 
     def forget(self, present: Collection[str]) -> None:
         """Only these nodes count any longer."""
-        for node in set(self._heard).difference(present):
-            del self._heard[node]
+        for node in set(self._pending).difference(present):
+            del self._pending[node]
+            self._fresh.pop(node, None)
 
-    def behind(self, node: str, vector: Vector, now: float) -> bool:
+    def behind(self, node: str, mine: Vector, now: float) -> bool:
         """Whether something that the peer had :data:`GRACE_S` ago is still not here."""
-        marks = marked(vector)
-        return any(_lacks(marks, heard.has) for heard in self._heard.get(node, ()) if heard.at <= now - GRACE_S)
+        self._settle(node, mine)
+        return any(at <= now - GRACE_S for at, _ in self._pending.get(node, ()))
 
-    def complete(self, peers: Sequence[str], vector: Vector, now: float) -> bool:
+    def complete(self, peers: Sequence[str], mine: Vector, now: float) -> bool:
         """Whether all that each of the peers had :data:`FRESH_S` ago is here."""
-        if not peers:
-            return True
-        marks = marked(vector)
-        return all(
-            any(heard.at >= now - FRESH_S and not _lacks(marks, heard.has) for heard in self._heard.get(node, ()))
-            for node in peers
-        )
+        for node in peers:
+            if self._fresh.get(node, -math.inf) < now - FRESH_S:
+                self._settle(node, mine)
+                if self._fresh.get(node, -math.inf) < now - FRESH_S:
+                    return False
+        return True
 
-
-def marked(vector: Vector) -> Mapping[bytes, int]:
-    """A vector by the marks of its origins."""
-    return {mark(origin): number for origin, number in vector.items()}
-
-
-def _lacks(mine: Mapping[bytes, int], theirs: Mapping[bytes, int]) -> bool:
-    return any(number > mine.get(origin, 0) for origin, number in theirs.items())
+    def _settle(self, node: str, mine: Vector) -> None:
+        """What was lacking and came meanwhile is here, and so is all that the peer had before."""
+        pending = self._pending.get(node)
+        for at, has in reversed(pending or ()):
+            if not lacks(mine, has):
+                self._fresh[node] = max(at, self._fresh.get(node, -math.inf))
+                break
+        while pending and pending[0][0] <= self._fresh.get(node, -math.inf):
+            pending.popleft()

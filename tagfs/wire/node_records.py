@@ -5,9 +5,7 @@ All are msgpack. What comes from a peer is checked before anybody relies on it: 
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgpack
@@ -23,8 +21,6 @@ Vector: TypeAlias = Mapping[str, int]
 
 MAX_ORIGINS: Final = 4_096
 """Most origins in a vector that is taken."""
-BRIEF_ORIGINS: Final = 280
-"""Most origins in a vector that travels as a fact: what fits in a line."""
 
 
 class Pushed(NamedTuple):
@@ -82,7 +78,7 @@ def read_record(data: bytes) -> Record:
 
 def pack_vector(vector: Vector) -> bytes:
     """A vector as a body."""
-    return msgpack.packb(dict(vector))  # type: ignore[no-any-return]
+    return msgpack.packb(dict(sorted(vector.items())))  # type: ignore[no-any-return]
 
 
 def unpack_vector(body: bytes) -> Vector:
@@ -148,28 +144,9 @@ def unpack_numbers(body: bytes) -> Sequence[int]:
     return found  # type: ignore[no-any-return]
 
 
-def brief(vector: Vector) -> str:
-    """A vector as a fact of one line: origins by their hashes. Empty where it has more than :data:`BRIEF_ORIGINS`."""
-    if len(vector) > BRIEF_ORIGINS:
-        return ""
-    return urlsafe_b64encode(msgpack.packb({mark(name): number for name, number in vector.items()})).decode()
-
-
-def read_brief(fact: str) -> Mapping[bytes, int]:
-    """Inverse of :func:`brief`, by :func:`mark`. Raises BadRequest."""
-    try:
-        found = msgpack.unpackb(urlsafe_b64decode(fact), use_list=False, max_map_len=BRIEF_ORIGINS)
-    except (ValueError, msgpack.UnpackException) as error:
-        raise BadRequest(f"a vector cannot be read: {error}") from error
-    _check(type(found) is dict)
-    _check(all(type(name) is bytes and type(number) is int for name, number in found.items()))
-    return found  # type: ignore[no-any-return]
-
-
-@lru_cache(maxsize=MAX_ORIGINS)
-def mark(origin: str) -> bytes:
-    """What stands for an origin in a brief vector: 8 bytes of its hash."""
-    return blake3(origin.encode()).digest(8)
+def vector_hash(body: bytes) -> str:
+    """What tells two packed vectors of one node apart: so that one that did not change is not sent again."""
+    return blake3(body).hexdigest(8)
 
 
 def _unpack(body: bytes, size: int = 0) -> Any:

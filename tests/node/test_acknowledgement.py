@@ -29,13 +29,6 @@ def make_cluster():
         cluster.stop()
 
 
-def begin(coroutine):
-    """Runs it; the list gets what it comes to."""
-    outcome = []
-    Deferred.fromCoroutine(coroutine).addBoth(outcome.append)
-    return outcome
-
-
 def holders(cluster, added):
     """The nodes that have the content durably."""
     (record,) = cluster[1].catalog.records("entry", added.id[:-1], 1)
@@ -68,7 +61,7 @@ class TestContents:
         three = make_cluster()
         three[2].stop()
         three[3].stop()
-        outcome = begin(three.store(three[1], "a"))
+        outcome = three.begin(three.store(three[1], "a"))
         three.run(3)
         assert outcome == []
         three.hold_for_dead("n2", "n3")
@@ -103,7 +96,7 @@ class TestContents:
             raise StorageFull("no space")
 
         three[2].blobs.put_many = three[3].blobs.put_many = full
-        outcome = begin(three.store(three[1], "a"))
+        outcome = three.begin(three.store(three[1], "a"))
         three.run(5)
         assert outcome == []
         assert three.in_step()

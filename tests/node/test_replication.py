@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from twisted.internet.defer import Deferred
 
 from tagfs.model.principal import OWNER
 from tagfs.model.query import Tag
@@ -43,7 +42,7 @@ class TestPush:
         """What is written while a message is under way goes with the next one."""
         before = three.network.messages
         for number in range(200):
-            Deferred.fromCoroutine(three.store(three[1], f"f{number}", "x"))
+            three.begin(three.store(three[1], f"f{number}", "x"))
         three.run(0.5)
         assert three.in_step()
         assert three.network.messages - before < 40
@@ -52,7 +51,7 @@ class TestPush:
         """Loss, repetition and reordering delay, and change nothing."""
         three.network.loss = three.network.doubling = 0.2
         for number in range(30):
-            Deferred.fromCoroutine(three.store(three[1 + number % 3], f"f{number}", "x")).addErrback(lambda _: None)
+            three.begin(three.store(three[1 + number % 3], f"f{number}", "x"))
             three.run(0.2)
         three.network.loss = three.network.doubling = 0
         three.until(three.in_step, 60)
@@ -63,8 +62,8 @@ class TestPush:
         three.until(three.in_step)
         three.network.sever(["n1"], ["n2", "n3"])
         query = parse(f"id:{added.id}")
-        Deferred.fromCoroutine(three[1].node.add_tags(OWNER, query, ["one"]))
-        Deferred.fromCoroutine(three[2].node.add_tags(OWNER, query, ["two"]))
+        three.begin(three[1].node.add_tags(OWNER, query, ["one"]))
+        three.begin(three[2].node.add_tags(OWNER, query, ["two"]))
         three.run(3)
         three.network.heal()
         three.until(three.in_step)

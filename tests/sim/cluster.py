@@ -13,23 +13,19 @@ from twisted.python.failure import Failure
 
 from tagfs.cluster.placement import Layout, Place
 from tagfs.cluster.view import ClusterSettings, Member, View
-from tagfs.errors import TagfsError
 from tagfs.model.principal import OWNER
 from tagfs.model.record import Record
 from tagfs.node.accounts import Accounts
 from tagfs.node.core import Core
 from tagfs.node.node import Node
 from tagfs.node.offload import Inline
-from tagfs.node.peers.interfaces import Caller
 from tagfs.node.replication.replication import Replication
 from tagfs.storage.interfaces import MAX_PAGE, IBlobStore, ICatalog
 from tagfs.storage.memory import MemoryCatalog
 from tagfs.storage.memory_blobs import MemoryBlobStore
-from tagfs.wire.node_messages import Answer, Call
 from tests.sim.network import Network, SimPeers
 
 START_MS = 1_760_000_000_000
-PING_S = 1.0
 
 
 @define(eq=False)
@@ -60,12 +56,10 @@ class SimNode:
         self.replication = Replication(self.core, self.peers, self.cluster.clock)
         self.core.replication = self.replication
         self.node = Node(self.core, self.id, "", "", Accounts(self.core, inline, self.cluster.clock, OWNER))
-        self.peers.serve("PING", self._pong)
         for other in self.cluster.ids:
             if other != self.id:
                 self.peers.keep(other, [f"{other}:4747"])
         self.see()
-        self._ping(self.starts)
 
     def use(self, contents: Any) -> None:
         """From now on this stands for the contents of other nodes."""
@@ -84,22 +78,6 @@ class SimNode:
     def see(self) -> None:
         """Takes in the cluster as it is."""
         self.replication.see(self.cluster.view_of(self.id))
-
-    def _ping(self, start: int) -> None:
-        if not self.up or start != self.starts:
-            return
-        for other in self.cluster.ids:
-            if other != self.id:
-                at = self.cluster.clock.seconds()
-                asked = self.peers.ask(other, Call("PING"), 2.0)
-                asked.addCallback(
-                    lambda answer, other=other, at=at: self.up and self.replication.hear(other, answer.facts, at)
-                )
-                asked.addErrback(lambda failure: failure.trap(TagfsError))
-        self.cluster.clock.callLater(PING_S, self._ping, start)
-
-    async def _pong(self, caller: Caller, call: Call) -> Answer:
-        return Answer(self.replication.facts())
 
 
 @define(eq=False)
@@ -164,6 +142,12 @@ class SimCluster:
         calls = self.clock.getDelayedCalls()
         soon = min((call.getTime() for call in calls), default=end)
         self.clock.advance(min(end, max(soon, self.clock.seconds())) - self.clock.seconds())
+
+    def begin(self, coroutine: Any) -> list[Any]:
+        """Lets a coroutine run; the list gets what it comes to."""
+        outcome: list[Any] = []
+        Deferred.fromCoroutine(coroutine).addBoth(outcome.append)
+        return outcome
 
     def wait(self, coroutine: Any, seconds: float = 60.0) -> Any:
         """What a coroutine or Deferred comes to, after as much time as it takes."""

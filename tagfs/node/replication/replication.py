@@ -4,10 +4,10 @@ Layer: node.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -26,27 +26,26 @@ from tagfs.node.peers.interfaces import Caller, IPeers, Service
 from tagfs.node.replication.acknowledgement import Patience
 from tagfs.node.replication.arrivals import Arrivals
 from tagfs.node.replication.interfaces import IReplication
+from tagfs.node.replication.poll import Poll, ask_vector, serve_vector
 from tagfs.node.replication.pull import Puller, serve_pull, serve_record
 from tagfs.node.replication.push import Pusher
 from tagfs.storage.interfaces import Numbered
 from tagfs.storage.vectors import origin
 from tagfs.wire.node_messages import Answer, Call
-from tagfs.wire.node_records import brief, mark, pack_vector, read_brief, unpack_numbers, unpack_vector
+from tagfs.wire.node_records import Vector, unpack_numbers
 
 CONFIRM_S = 1.0
 """Most seconds that a change of records waits for others to confirm."""
 STORE_S = 10.0
 """Seconds that a new content waits for its copies, and so many more as it takes at :data:`SLOWEST_BYTES_PER_S`."""
 SLOWEST_BYTES_PER_S = 1 << 20
-FACT = "has"
-"""The fact in a PING that tells what a node has."""
 _SOON_S = 0.2
 """After so long a SYNC asks for what did not come by itself."""
 
 
 @implementer(IReplication)
 class Replication:
-    """IReplication among peers. ``see`` it the cluster's :class:`View`, and tell it in ``hear`` what peers say they have.
+    """IReplication among peers. Shown the cluster's :class:`View` (:meth:`see`), it does the rest.
 
     Nothing is sent before what it tells of is durable here; what is merged is answered for after it is durable.
     """
@@ -64,6 +63,7 @@ class Replication:
         self._outbox = Outbox()
         self._patience = Patience(clock)
         self._freshness = Freshness()
+        self._poll = Poll(peers, clock, self._hear)
         self._open: dict[tuple[str, bytes], Copy] = {}
         self._large: dict[int, list[Copy]] = {}
         self._targets: dict[int, frozenset[str]] = {}
@@ -76,7 +76,7 @@ class Replication:
             "PUSH": self.arrivals.push,
             "PULL": partial(serve_pull, core),
             "RECORD": partial(serve_record, core),
-            "VECTOR": self._serve_vector,
+            "VECTOR": partial(serve_vector, core),
             "HELD": self._serve_held,
         }
         for verb, service in services.items():
@@ -86,7 +86,6 @@ class Replication:
 
     def see(self, view: View) -> None:
         """The cluster is now as in ``view``."""
-        joined = self.view is None or not self.view.cluster
         self.view = view
         self._targets.clear()
         present = view.peers() if view.cluster else []
@@ -98,28 +97,15 @@ class Replication:
                 self.pushers[node] = Pusher(node, self._peers, self._clock, self._outbox, self._settle)
             self.pushers[node].set_alive(node in view.alive)
             self.pushers[node].kick()
-        if joined and present and not self.core.catalog.vector():
-            self._bootstrap(present)
+        self._poll.look(node for node in present if node in view.alive)
         self._settle()
 
-    def _bootstrap(self, present: Sequence[str]) -> None:
-        """Who is new gets everything at once, without waiting for news of what there is."""
-        assert self.view is not None
-        nearest = next((node for node in present if node in self.view.alive), None)
-        if nearest is not None:
-            self.puller.want(nearest, lambda: True)
-
-    def facts(self) -> Mapping[str, str]:
-        """What this node tells of itself in every PING: what it has."""
-        return {FACT: brief(self.core.catalog.vector())}
-
-    def hear(self, node: str, facts: Mapping[str, str], asked_at: float) -> None:
-        """A peer answered a PING that was sent at ``asked_at`` (seconds of the clock)."""
-        if node not in self.pushers or not facts.get(FACT):
+    def _hear(self, node: str, asked_at: float, has: Vector) -> None:
+        """A peer had ``has`` when it was asked at ``asked_at``, or a little later."""
+        if node not in self.pushers:
             return
-        has = read_brief(facts[FACT])
-        self._freshness.hear(node, asked_at, has)
-        self.pushers[node].know(has.get(mark(self._outbox.origin), 0))
+        self._freshness.hear(node, asked_at, has, self.core.catalog.vector())
+        self.pushers[node].know(has.get(self._outbox.origin, 0))
         if self._is_behind(node):
             self.puller.want(node, partial(self._is_behind, node))
         self._settle()
@@ -130,6 +116,7 @@ class Replication:
     def stop(self) -> None:
         """Sends and asks nothing more; whoever waits is answered."""
         self._stopped = True
+        self._poll.stop()
         self.puller.stop()
         for pusher in self.pushers.values():
             pusher.stop()
@@ -249,13 +236,11 @@ class Replication:
         be alive did not answer."""
         peers = [node for node, pusher in self.pushers.items() if pusher.alive]
         end = self._clock.seconds() + seconds
-        try:
-            asked = [self._peers.ask(node, Call("VECTOR"), min(seconds, STORE_S)) for node in peers]
-            answers = await gatherResults(asked, consumeErrors=True)
-        except Exception as error:  # noqa: BLE001 - FirstError around whatever it was
-            self.log.info("not in step: a peer did not tell what it has: {error}", error=error)
+        asked = [ask_vector(self._peers, node, min(seconds, STORE_S)) for node in peers]
+        outcomes = await DeferredList(asked, consumeErrors=True)
+        if not all(succeeded for succeeded, _ in outcomes):
             return False
-        theirs = {node: unpack_vector(answer.body) for node, answer in zip(peers, answers, strict=True)}
+        theirs = {node: has for node, (_, has) in zip(peers, outcomes, strict=True)}
         catalog = self.core.catalog
 
         def in_step() -> bool:
@@ -301,7 +286,3 @@ class Replication:
                     copy.holders.add(caller.node)
             self._settle()
         return Answer()
-
-    async def _serve_vector(self, caller: Caller, call: Call) -> Answer:
-        """VECTOR: what is durable here."""
-        return Answer(body=pack_vector(self.core.catalog.vector()))
