@@ -16,7 +16,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11",
-    packages=[*find_packages(include=["tagfs", "tagfs.*"]), "twisted.plugins"],
+    packages=[*find_packages(include=["tagfs", "tagfs.*", "podman_utils"]), "twisted.plugins"],
     package_dir={"": "."},
     include_package_data=True,
     package_data={"tagfs.front.web": ["assets/*"]},
@@ -51,11 +51,12 @@ setup(
             "playwright>=1.40",
             "setuptools>=77",
             "psycopg[binary]>=3.1",
+            "podman>=5",
         ],
         "benchmarks": ["psycopg[binary]>=3.1", "redis>=5"],
     },
     entry_points={
-        "console_scripts": ["tagfs = tagfs.cli.main:main"],
+        "console_scripts": ["tagfs = tagfs.cli.main:main", "tagfs-podman = podman_utils.main:main"],
         "tagfs.catalogs": [
             "sqlite = tagfs.storage.catalog:open_catalog",
             "memory = tagfs.storage.memory:open_catalog",

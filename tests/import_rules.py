@@ -40,7 +40,7 @@ ALLOWED = {
 LIBRARIES = {
     "twisted": {"node", "front", "options", "doors", "service", "quickstart", "plugins"},
     "numpy": {"model", "storage", "cluster", "node"},
-    "click": {"cli"},
+    "click": {"cli", "podman_utils"},
     "sqlite3": {"storage"},
     "podman": {"podman_utils"},
 }

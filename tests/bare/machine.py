@@ -11,10 +11,11 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from podman_utils.this_machine import apt_options, apt_sources, certificates, codename, pip_settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUNDLE = "/etc/tagfs-test-certificates.crt"
@@ -27,26 +28,6 @@ exec chroot --userspec="$1" "$0" /bin/sh -c 'cd "$0" && exec "$@"' "$2" "${@:3}"
 """
 
 
-def apt_options() -> str:
-    """This machine's settings of apt for reaching its sources, as lines of apt.conf."""
-    dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
-    return "".join(line for line in dump.splitlines(True) if re.match(r"Acquire::(Check|https?|ftp|Retries)", line))
-
-
-def apt_sources() -> list[Path]:
-    """The files that name this machine's package sources."""
-    places = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
-    named = (place for place in places if place.is_file() and place.suffix in (".list", ".sources"))
-    return [place for place in named if re.search(r"^\s*(deb|Types)\b", place.read_text(), re.MULTILINE)]
-
-
-def codename() -> str:
-    release = Path("/etc/os-release").read_text()
-    found = re.search(r"^VERSION_CODENAME=(\w+)", release, re.MULTILINE)
-    assert found, "this machine's /etc/os-release names no release"
-    return found[1]
-
-
 def make_debian(mmdebstrap: str, directory: Path) -> None:
     """Makes a minimal Debian in a directory."""
     options = directory.with_suffix(".apt")
@@ -57,23 +38,10 @@ def make_debian(mmdebstrap: str, directory: Path) -> None:
 
 
 def pip_environment() -> dict[str, str]:
-    """What pip needs inside to reach the index that it reaches here; what names files of this machine is left out."""
-    listed = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
-    ).stdout
-    found = re.findall(r"^(?:global|install|:env:)\.([a-z-]+)='(.*)'$", listed, re.MULTILINE)
-    wanted = {"index-url", "extra-index-url", "proxy", "trusted-host", "default-timeout"}
-    values = {key: value for key, value in found if key in wanted and "file:" not in value}
+    """What pip needs inside to reach the index that it reaches here."""
     names = {"http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}
     environ = {name: value for name, value in os.environ.items() if name in names}
-    return environ | {"PIP_" + key.upper().replace("-", "_"): value for key, value in values.items()}
-
-
-def certificates() -> Path | None:
-    """The bundle of certificate authorities that this machine trusts."""
-    named = [os.environ.get(name) for name in ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")]
-    places = [Path(name) for name in named if name] + [Path("/etc/ssl/certs/ca-certificates.crt")]
-    return next((place for place in places if place.is_file()), None)
+    return environ | {"PIP_" + key.upper().replace("-", "_"): value for key, value in pip_settings().items()}
 
 
 def source_files() -> list[str]:

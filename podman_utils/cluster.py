@@ -1,0 +1,290 @@
+"""A cluster as a whole: brought up, told of, taken down. Every step may be repeated; what is there already stays."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from attrs import define, frozen
+
+from podman_utils import plan, questions
+from podman_utils.description import ClusterSpec, NodeSpec
+from podman_utils.engine import Engine
+from podman_utils.errors import EngineFault, NotReady, NotThere, Taken
+from podman_utils.plan import KEY_FILE, MEMBER, NETWORK, PASSWORD_FILE, PLAN, ROLE, Names
+from podman_utils.values import Container, ContainerRequest
+
+READY_S = 90.0
+"""How long a container may take until its health check passes."""
+TOGETHER_S = 60.0
+"""How long the nodes may take until each sees all others."""
+_PAUSE_S = 0.5
+
+
+@frozen
+class Member:
+    """One line of the status."""
+
+    name: str
+    network: str
+    address: str
+    container: str
+    state: str
+    healthy: bool | None
+    """None: it does not run, so there is nothing to check."""
+    node_id: str
+    seen_as: str
+
+
+@define
+class Cluster:
+    """The cluster of one name on one engine. ``say`` is told of each step in words."""
+
+    engine: Engine
+    name: str
+    say: Callable[[str], None]
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    @property
+    def names(self) -> Names:
+        return Names(self.name)
+
+    # Up
+
+    def up(self, spec: ClusterSpec) -> None:
+        """Makes what is missing, replaces what is different, starts what is stopped; waits until all nodes see each other."""
+        self._check_images(spec)
+        known = self.nodes()
+        subnets = self._ensure_networks(spec)
+        self._ensure_ports_networks(spec.nodes)
+        self._ensure_secrets(bool(known or self.engine.volumes(self.names.label)))
+        if len(spec.networks) > 1:
+            self.ensure(plan.router_request(spec, subnets))
+        addresses = plan.deal_addresses(spec.nodes, subnets, self.addresses(known))
+        self._ensure_nodes(spec, subnets, addresses)
+        wanted = {node.name for node in spec.nodes}
+        for node in known:
+            if node.labels[MEMBER] not in wanted:
+                self.say(f"{node.name} is not in this description; remove-node {node.labels[MEMBER]} would take it out")
+        self.wait_together()
+
+    def _check_images(self, spec: ClusterSpec) -> None:
+        images = [spec.image, *([plan.ROUTER_IMAGE] if len(spec.networks) > 1 else [])]
+        for image in images:
+            if self.engine.image_id(image) is None:
+                raise NotThere(f"there is no image {image} here; tagfs-podman build makes it")
+
+    def _ensure_networks(self, spec: ClusterSpec) -> dict[str, str]:
+        """The subnets by the names of the networks, which are all there then."""
+        found = {each.name: self.engine.network(self.names.network(each.name)) for each in spec.networks}
+        missing = [each for each in spec.networks if found[each.name] is None]
+        free = iter(plan.free_subnets(self.engine.subnets(), sum(each.subnet is None for each in missing)))
+        subnets = {}
+        for each in spec.networks:
+            name = self.names.network(each.name)
+            network = found[each.name]
+            if network is None:
+                subnets[each.name] = each.subnet or next(free)
+                self.say(f"network {name} ({subnets[each.name]})")
+                labels = self.names.labels("network", **{NETWORK: each.name})
+                self.engine.create_network(name, subnets[each.name], labels, internal=True)
+                continue
+            self._check_ours(name, network.labels)
+            if each.subnet and each.subnet != network.subnet:
+                raise Taken(
+                    f"the network {name} is {network.subnet}, not {each.subnet}; take the cluster down to change it"
+                )
+            subnets[each.name] = network.subnet
+        return subnets
+
+    def _ensure_ports_networks(self, nodes: Sequence[NodeSpec]) -> None:
+        for network in dict.fromkeys(node.network for node in nodes if node.ports):
+            name = self.names.ports_network(network)
+            if (found := self.engine.network(name)) is not None:
+                self._check_ours(name, found.labels)
+                continue
+            self.say(f"network {name} (for published ports)")
+            self.engine.create_network(name, None, self.names.labels("network"), internal=False)
+
+    def _check_ours(self, name: str, labels: Mapping[str, str]) -> None:
+        if labels.get(plan.CLUSTER) != self.name:
+            raise Taken(f"the name {name} belongs to something else; choose another name for the cluster (--name)")
+
+    def _ensure_secrets(self, has_data: bool) -> None:
+        for file, value in ((KEY_FILE, secrets.token_hex(32)), (PASSWORD_FILE, secrets.token_urlsafe(18))):
+            name = self.names.secret(file)
+            if self.engine.has_secret(name):
+                continue
+            if has_data:
+                raise NotThere(
+                    f"the secret {name} is gone; the nodes that are there had another. Take the cluster down first"
+                )
+            self.say(f"secret {name}")
+            self.engine.create_secret(name, f"{value}\n".encode())
+
+    def _ensure_nodes(self, spec: ClusterSpec, subnets: Mapping[str, str], addresses: Mapping[str, str]) -> None:
+        first, *others = [plan.node_request(node, spec, subnets, addresses) for node in spec.nodes]
+        # The founder is ready before others look for it; one that is replaced is ready before the next one goes.
+        self.ensure(first)
+        self.wait_healthy(first.name)
+        for request in others:
+            if self.ensure(request) == "replaced":
+                self.wait_healthy(request.name)
+        for request in others:
+            self.wait_healthy(request.name)
+
+    def ensure(self, request: ContainerRequest) -> str:
+        """Makes, replaces or starts a container, and says what was done: made, replaced, started, resumed or kept."""
+        found = self.engine.container(request.name)
+        done = "made"
+        if found is not None:
+            self._check_ours(request.name, found.labels)
+            if found.labels.get(PLAN) == request.labels[PLAN] and self._is_current(found, request):
+                return self.ensure_runs(found)
+            self.engine.stop(found.name, request.stop_seconds)
+            self.engine.remove_container(found.name)
+            done = "replaced"
+        for volume in request.volumes:
+            if volume.startswith(f"{self.name}-"):
+                self.engine.ensure_volume(volume, self.names.labels("volume", **{MEMBER: request.labels[MEMBER]}))
+        self.say(f"container {request.name} ({request.attachments[0].address}) {done}")
+        self.engine.create_container(request)
+        self.engine.start(request.name)
+        return done
+
+    def _is_current(self, found: Container, request: ContainerRequest) -> bool:
+        """Whether a container runs the image that its name stands for today."""
+        return found.image_id == self.engine.image_id(request.image)
+
+    def ensure_runs(self, found: Container) -> str:
+        """Starts or resumes a container: started, resumed, or kept where it runs."""
+        if found.state == "paused":
+            self.engine.unpause(found.name)
+            done = "resumed"
+        elif found.runs:
+            return "kept"
+        else:
+            self.engine.start(found.name)
+            done = "started"
+        self.say(f"container {found.name} {done}")
+        return done
+
+    # Waiting
+
+    def wait_healthy(self, container: str, limit_s: float = READY_S) -> None:
+        """Until the health check of a container passes. NotReady: it ended, or the time is over; with its last words."""
+        deadline = self.now() + limit_s
+        while True:
+            found = self.engine.container(container)
+            if found is None or found.state in ("exited", "stopped", "dead"):
+                raise NotReady(f"{container} ended. Its last words: {self._last_words(container)}")
+            well, reason = self.engine.check_health(container)
+            if well:
+                return
+            if self.now() > deadline:
+                raise NotReady(f"{container} is not well after {limit_s:g} s: {reason}. {self._last_words(container)}")
+            self.sleep(_PAUSE_S)
+
+    def _last_words(self, container: str) -> str:
+        try:
+            return b"".join(self.engine.logs(container, follow=False, tail=5)).decode(errors="replace").strip()
+        except EngineFault as fault:
+            return str(fault)
+
+    def wait_together(self, limit_s: float = TOGETHER_S) -> None:
+        """Until every running node sees every running node alive. NotReady: who does not."""
+        deadline = self.now() + limit_s
+        while True:
+            running = {node.labels[MEMBER]: node.name for node in self.nodes() if node.runs}
+            blind = {}
+            for name, container in running.items():
+                alive = {each.name for each in questions.seen_by(self.engine, container) if each.state == "alive"}
+                if lacking := running.keys() - alive:
+                    blind[name] = lacking
+            if not blind:
+                self.say(f"{len(running)} nodes see each other alive" if len(running) > 1 else "the node is alive")
+                return
+            if self.now() > deadline:
+                told = "; ".join(
+                    f"{name} does not see {' '.join(sorted(each))}" for name, each in sorted(blind.items())
+                )
+                raise NotReady(f"the nodes do not see each other after {limit_s:g} s: {told}")
+            self.sleep(_PAUSE_S)
+
+    # Looking
+
+    def nodes(self) -> list[Container]:
+        """The containers of the nodes."""
+        return [each for each in self.engine.containers(self.names.label) if each.labels.get(ROLE) == "node"]
+
+    def member(self, name: str) -> Container:
+        """The container of a node, or of the router. NotThere: no such one, and which there are."""
+        found = {each.labels.get(MEMBER, ""): each for each in self.engine.containers(self.names.label)}
+        if name not in found:
+            there = ", ".join(sorted(found)) or "none: tagfs-podman up makes them"
+            raise NotThere(f"the cluster {self.name} has no {name}; there are {there}")
+        return found[name]
+
+    def addresses(self, nodes: Sequence[Container]) -> dict[str, str]:
+        """The addresses of nodes in their networks, by the names of the nodes."""
+        found = {}
+        for node in nodes:
+            network = self.names.network(node.labels[NETWORK])
+            # A stopped container tells no address; the one it is given is in its environment.
+            if own := node.addresses.get(network) or node.environment.get("TAGFS_ADVERTISE", "").partition(":")[0]:
+                found[node.labels[MEMBER]] = own
+        return found
+
+    def status(self) -> list[Member]:
+        """All containers of the cluster, and how the nodes see each other."""
+        found = self.engine.containers(self.names.label)
+        nodes = [each for each in found if each.labels.get(ROLE) == "node"]
+        views = {each.labels[MEMBER]: questions.seen_by(self.engine, each.name) for each in nodes if each.runs}
+        addresses = self.addresses(nodes)
+        lines = []
+        for each in found:
+            name = each.labels.get(MEMBER, "")
+            is_node = each.labels.get(ROLE) == "node"
+            node_id, seen_as = questions.summary(views, name) if is_node else ("", "")
+            lines.append(
+                Member(
+                    name=name,
+                    network=each.labels.get(NETWORK, "all"),
+                    address=addresses.get(name) or " ".join(filter(None, each.addresses.values())),
+                    container=each.name,
+                    state=each.state,
+                    healthy=self.engine.check_health(each.name)[0] if each.runs else None,
+                    node_id=node_id,
+                    seen_as=seen_as,
+                )
+            )
+        return lines
+
+    # Down
+
+    def down(self, *, volumes: bool) -> None:
+        """Removes the containers and networks of this cluster, and nothing else; with ``volumes`` its data and secrets too."""
+        for each in self.engine.containers(self.names.label):
+            self.say(f"container {each.name} removed")
+            if each.runs:
+                self.engine.stop(each.name, plan.STOP_SECONDS)
+            self.engine.remove_container(each.name)
+        for network in self.engine.networks(self.names.label):
+            self.say(f"network {network.name} removed")
+            self.engine.remove_network(network.name)
+        kept = self.engine.volumes(self.names.label)
+        secrets_there = [
+            name for file in (KEY_FILE, PASSWORD_FILE) if self.engine.has_secret(name := self.names.secret(file))
+        ]
+        if not volumes:
+            if kept:
+                self.say(f"kept, for the next up: {', '.join([*kept, *secrets_there])}; down --volumes removes them")
+            return
+        for name in kept:
+            self.say(f"volume {name} removed")
+            self.engine.remove_volume(name)
+        for name in secrets_there:
+            self.say(f"secret {name} removed")
+            self.engine.remove_secret(name)
