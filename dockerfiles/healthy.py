@@ -12,4 +12,4 @@ try:
 except (OSError, http.client.HTTPException) as error:
     sys.exit(f"no answer from /healthz: {error}")
 print(text)
-sys.exit(answer.status != 200)
+sys.exit(0 if answer.status == 200 else 1)
