@@ -11,5 +11,5 @@ try:
     text = answer.read(4096).decode(errors="replace").strip()
 except (OSError, http.client.HTTPException) as error:
     sys.exit(f"no answer from /healthz: {error}")
-print(text)
+sys.stdout.write(text + "\n")
 sys.exit(0 if answer.status == 200 else 1)

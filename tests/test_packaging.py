@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PARTS = ("tagfs", "podman_utils", "plugins", "twisted", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
+PARTS = (
+    "tagfs",
+    "podman_utils",
+    "plugins",
+    "twisted",
+    "setup.py",
+    "pyproject.toml",
+    "MANIFEST.in",
+    "README.md",
+    "LICENSE",
+)
 
 
 def run(*command: object, cwd: Path) -> str:
