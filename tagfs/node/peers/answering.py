@@ -47,6 +47,7 @@ class Inbound(Protocol):
         self._greeting = b""
         self._channel: Channel | None = None
         self._timer: IDelayedCall | None = None
+        self._next_turn: IDelayedCall | None = None
         self._heard_s = 0.0
         self._full_since_s: float | None = None  # since when the transport takes no more
         self._reading = True
@@ -105,8 +106,9 @@ class Inbound(Protocol):
         fault = tls_fault(reason)
         if fault is not None and not self._greeting:
             self._door.tell(self, fault)
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        for call in (self._timer, self._next_turn):
+            if call is not None and call.active():
+                call.cancel()
         self._reader.end()
         self._work.clear()
         self._out.clear()
@@ -153,7 +155,10 @@ class Inbound(Protocol):
         self._write([self._greeting + b"\n"])
 
     def _read(self) -> None:
-        while self._ending is None and self._reading and (event := self._reader.next()) is not None:
+        for _ in range(limits.TURN):
+            event = self._reader.next() if self._ending is None and self._reading else None
+            if event is None:
+                return
             if isinstance(event, Asked):
                 self._take(event)
             else:
@@ -162,6 +167,9 @@ class Inbound(Protocol):
                     self._end(b"")
             if self._out.bytes > limits.UNSENT_LIMIT:
                 self._pause()
+        if self._reading and not self.lost:
+            self._pause()
+            self._next_turn = self._door.clock.callLater(0, self._go_on)
 
     def _take(self, asked: Asked) -> None:
         tag, call, line = asked

@@ -32,7 +32,7 @@ async def dial(reactor: Any, own: Own, tls: NodeTls | None, address: str, wanted
     begun_s = reactor.seconds()
     try:
         await endpoint.connect(factory)
-    except (ConnectError, DNSLookupError, OSError) as error:
+    except (ConnectError, DNSLookupError, OSError, ValueError) as error:
         raise Unavailable(f"{address}: {error}") from error
     left_s = max(0.1, min(timeout_s - (reactor.seconds() - begun_s), limits.GREET_S))
     try:

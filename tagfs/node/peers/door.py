@@ -93,7 +93,8 @@ class Door(Factory):
             self.log.info("somebody at {address} proved the key by hand", address=connection.address)
             return
         for other, node in list(self._members.items()):
-            if node == caller.node and other.caller is not None and other.caller.boot != caller.boot:
+            earlier = other.caller is not None and other.caller.boot != caller.boot
+            if node == caller.node and caller.boot and earlier:
                 other.cut_off()
         self._arrived(caller.node)
 

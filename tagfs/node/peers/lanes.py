@@ -27,8 +27,9 @@ class _Lane(Generic[T]):
 
 @define(eq=False)
 class Lanes(Generic[T]):
-    """``slots`` is how many things of one lane may be under way, ``room`` how many bytes of them; of each lane, ``queue``
-    things and ``room`` bytes may wait. Whoever took a thing calls :meth:`free` when it is over. ``bytes`` are all that wait."""
+    """``slots`` is how many things of one lane may be under way, ``room`` how many bytes of them; ``queue`` things of a lane may wait,
+    with twice the ``room`` for all that is under way or waits. Whoever took a thing calls :meth:`free` when it is over. ``bytes``
+    are all that wait."""
 
     slots: int
     room: int
@@ -55,7 +56,8 @@ class Lanes(Generic[T]):
     def put(self, name: str, thing: T, size: int) -> bool:
         """Lets a thing wait; False where too much waits already."""
         lane = self._lane(name)
-        if len(lane.waiting) >= self.queue or (lane.waiting and lane.waiting_bytes + size > self.room):
+        lane_bytes = lane.taken_bytes + lane.waiting_bytes
+        if len(lane.waiting) >= self.queue or (lane_bytes and lane_bytes + size > 2 * self.room):
             return False
         if not lane.waiting:
             (self._urgent if name in URGENT else self._turns).append(name)

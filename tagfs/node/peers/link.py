@@ -123,6 +123,11 @@ class Link:
                 line = await self._dial(address, self.node)
             except TagfsError as error:
                 reasons.append(str(error))
+            except (CancelledError, ConnectingCancelledError):
+                raise
+            except Exception:  # noqa: BLE001 - a bug at one address must not end the dialling
+                self.log.failure("dialling {address} failed", address=address)
+                reasons.append(f"{address}: dialling failed")
             else:
                 self.adopt(line)
                 return

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tagfs.errors import Unavailable
@@ -64,6 +65,7 @@ class Peers:
         if self._tls is not None:
             self.door = self._tls.wrap(self._door, False, reactor)
         self._links: dict[str, Link] = {}
+        self._meetings: set[Deferred[Greeting]] = set()
         self._watchers: list[Callable[[str, bool], None]] = []
         self._closed = False
 
@@ -84,7 +86,10 @@ class Peers:
 
     def meet(self, address: str, timeout_s: float = ASK_S) -> Deferred[Greeting]:
         """As in IPeers."""
-        return Deferred.fromCoroutine(self._meet(address, timeout_s))
+        meeting = Deferred.fromCoroutine(self._meet(address, timeout_s))
+        if not meeting.called:
+            self._meetings.add(meeting)
+        return meeting.addBoth(self._met, meeting)
 
     def keep(self, node: str, addresses: Sequence[str]) -> None:
         """As in IPeers."""
@@ -110,6 +115,8 @@ class Peers:
     async def close(self) -> None:
         """Ends all connections, dialled and taken, and waits until they are gone."""
         self._closed = True
+        for meeting in list(self._meetings):
+            meeting.cancel()
         links, self._links = self._links, {}
         going = [link.stop() for link in links.values()]
         await self._door.close()
@@ -127,6 +134,10 @@ class Peers:
             raise Unavailable("this node is stopping")
         self._link(line.node).adopt(line)
         return greeting
+
+    def _met(self, outcome: Greeting | Failure, meeting: Deferred[Greeting]) -> Greeting | Failure:
+        self._meetings.discard(meeting)
+        return outcome
 
     def _link(self, node: str) -> Link:
         link = self._links.get(node)

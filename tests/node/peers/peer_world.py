@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 
 from tagfs.node.identity import Identity, create
 from tagfs.node.peers.interfaces import Caller
 from tagfs.node.peers.peers import Peers
 from tagfs.wire.node_messages import Answer, Call
+from tagfs.wire.node_proof import CLIENT, UNBOUND, proof, proof_key, with_proof
 
 KEY = bytes(range(32))
 
@@ -58,7 +61,7 @@ class World:
     async def close(self) -> None:
         """Everything ends."""
         for port in self.ports:
-            await port.stopListening()
+            await maybeDeferred(port.stopListening)
         for peers in self.all:
             await peers.close()
 
@@ -66,6 +69,43 @@ class World:
         """Waits for a condition; the test's limit ends it."""
         while not condition():
             await deferLater(self.reactor, 0.005)
+
+
+class Raw(Protocol):
+    """A client that says what it is told, and hears everything."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+        self.gone = False
+
+    def dataReceived(self, data: bytes) -> None:
+        self.heard += data
+
+    def connectionLost(self, reason: object = None) -> None:
+        self.gone = True
+
+
+async def raw(world: World, address: str) -> Raw:
+    """A connection without TLS that has been greeted."""
+    host, _, port = address.partition(":")
+    protocol = Raw()
+    factory = Factory()
+    factory.noisy = False
+    factory.buildProtocol = lambda addr: protocol  # type: ignore[method-assign,assignment,return-value]
+    await TCP4ClientEndpoint(world.reactor, host, int(port)).connect(factory)
+    await world.until(lambda: b"\n" in protocol.heard)
+    return protocol
+
+
+async def by_hand(world: World, address: str, node: str = "-") -> Raw:
+    """A connection without TLS over which the key was proved, as ``node`` or as a person."""
+    hand = await raw(world, address)
+    greeting = hand.heard.partition(b"\n")[0]
+    line = b"a AUTH node=%b nonce=00" % node.encode()
+    hand.transport.write(with_proof(line, proof(proof_key(KEY), CLIENT, greeting, line, UNBOUND)))
+    await world.until(lambda: b"\na OK proof=" in hand.heard)
+    hand.heard = b""
+    return hand
 
 
 async def echo(caller: Caller, call: Call) -> Answer:

@@ -7,15 +7,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 import pytest_twisted
-from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from tagfs.errors import Forbidden, Unavailable
 from tagfs.node.identity import Identity
 from tagfs.node.peers.interfaces import Caller
 from tagfs.wire.node_messages import Call
-from tests.node.peers.peer_world import World, failure_of, identity
+from tests.node.peers.peer_world import World, failure_of, identity, raw
 from tests.node.peers.relay import Change, Relay
 
 MakeRelay = Callable[..., Relay]
@@ -46,32 +44,6 @@ async def relay(world: World) -> AsyncIterator[MakeRelay]:
     yield make
     for one in made:
         await one.close()
-
-
-class Raw(Protocol):
-    """A client that says what it is told, and hears everything."""
-
-    def __init__(self) -> None:
-        self.heard = b""
-        self.gone = False
-
-    def dataReceived(self, data: bytes) -> None:
-        self.heard += data
-
-    def connectionLost(self, reason: object = None) -> None:
-        self.gone = True
-
-
-async def raw(world: World, address: str) -> Raw:
-    """A connection without TLS that has been greeted."""
-    host, _, port = address.partition(":")
-    protocol = Raw()
-    factory = Factory()
-    factory.noisy = False
-    factory.buildProtocol = lambda addr: protocol  # type: ignore[method-assign,assignment,return-value]
-    await TCP4ClientEndpoint(world.reactor, host, int(port)).connect(factory)
-    await world.until(lambda: b"\n" in protocol.heard)
-    return protocol
 
 
 plain_only = pytest.mark.parametrize("tls", [False], ids=["plain"])
