@@ -1,0 +1,364 @@
+"""Membership: who belongs to the cluster, who is alive, who is in the layout. ``step(event, now)`` gives effects. Layer: cluster.
+
+The state is in :mod:`standing`; what others ask is answered in :mod:`requests`; :mod:`detection`, :mod:`outs`, :mod:`founding`,
+:mod:`admission` and :mod:`clocks` decide one thing each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+from tagfs.cluster import admission
+from tagfs.cluster.detection import ALIVE, DEAD
+from tagfs.cluster.effects import (
+    Answered,
+    Ask,
+    Asked,
+    Change,
+    Drop,
+    Effect,
+    Event,
+    Failed,
+    Heard,
+    Keep,
+    Learnt,
+    Meet,
+    Merge,
+    Met,
+    Missed,
+    Say,
+    Tick,
+)
+from tagfs.cluster.members import SETTINGS, member_fields, member_ref, settings_fields, settings_of
+from tagfs.cluster.pings import read_ping
+from tagfs.cluster.requests import JOIN_TIMEOUT_S, OWN_FIELDS, PROBE_TIMEOUT_S, Requests
+from tagfs.cluster.standing import BYE, EXCHANGE, JOIN, MOST_REMEMBERED, PING, PROBE, Self, Standing
+from tagfs.cluster.view import ClusterSettings, Member, View
+from tagfs.model.record import Record
+
+AGAIN_S = 5.0
+"""Seconds after which a change that did not come back is written again."""
+REFUSED_PAUSE_S = 10.0
+"""Seconds for which a node that the others refuse leaves them alone."""
+AT_ONCE_S = 1.0
+"""A ping that fails within this many seconds had no connection, rather than no answer."""
+
+
+class Membership:
+    """The decisions of one node about its cluster."""
+
+    def __init__(self, own: Self, random: Random) -> None:
+        self.standing = Standing(own, random)
+        self._requests = Requests(self.standing)
+        self._kept: dict[str, tuple[str, ...]] = {}
+        self._adopt: ClusterSettings | None = None
+
+    @property
+    def version(self) -> int:
+        """Counts changes of what :meth:`view` gives."""
+        return self.standing.version
+
+    def view(self) -> View:
+        """The cluster as this node sees it now."""
+        standing, roll = self.standing, self.standing.roll
+        states = {node: self._state(member) for node, member in roll.members.items() if member.state != "forgotten"}
+        alive = frozenset([standing.me, *standing.askable])
+        return View(standing.me, standing.cluster, dict(roll.members), states, alive, roll.layout, roll.settings)
+
+    def _state(self, member: Member) -> str:
+        if member.state == "left" or member.out:
+            return "left" if member.state == "left" else "out"
+        peer = self.standing.detector.peers.get(member.id)
+        return ALIVE if member.id == self.standing.me else DEAD if peer is None else peer.state
+
+    def objection_to(self, node: str, boot: str, now: float) -> str:
+        """Why a node may not speak as a member; empty where it may."""
+        member = self.standing.roll.members.get(node)
+        if member is None:
+            return "this node is no member of the cluster"
+        if not member.present:
+            return admission.GONE[member.state]
+        return admission.TWICE if self.standing.admission.is_refused(node, boot, now) else ""
+
+    def stop(self) -> list[Ask]:
+        """What to say at a clean stop."""
+        return [Ask(node, BYE, facts=self.standing.greeting(), timeout_s=1.0) for node in self.standing.askable]
+
+    def step(self, event: Event, now: float) -> list[Effect]:
+        """What follows from an event. ``now``: seconds of a clock that never goes back."""
+        standing = self.standing
+        effects: list[Effect] = []
+        missed = standing.detector.doubt(now)
+        if missed >= AT_ONCE_S:
+            effects.append(Say("warn", f"this node stood still for {missed:.1f} s; it gives all others that time"))
+        effects += self._follow(event, now)
+        askable = standing.detector.askable(now)
+        if askable != standing.askable:
+            standing.askable = askable
+            standing.version += 1
+        return effects
+
+    def _follow(self, event: Event, now: float) -> Iterator[Effect]:
+        match event:
+            case Tick():
+                return self._tick(event, now)
+            case Asked():
+                self.standing.wall_ms = event.wall_ms
+                return self._requests.asked(event, now)
+            case Answered():
+                self.standing.wall_ms = event.wall_ms
+                return self._answered(event, now)
+            case Failed():
+                return self._failed(event, now)
+            case Learnt():
+                return self._learnt(event, now)
+            case Heard():
+                return self._heard(event, now)
+            case Met():
+                return self._met(event, now)
+            case Missed():
+                return iter(() if self.standing.cluster else self.standing.entrance.fail(event.why, now))
+
+    # --- time passes ----------------------------------------------------------------------------------------------
+
+    def _tick(self, event: Tick, now: float) -> Iterator[Effect]:
+        standing = self.standing
+        standing.wall_ms, standing.entries, standing.other = event.wall_ms, event.entries, dict(event.facts)
+        if not standing.cluster:
+            yield from self._enter(now)
+            return
+        for turn in standing.detector.tick(now):
+            yield from standing.tell(turn)
+        yield from self._requests.tick(now)
+        own = standing.roll.members.get(standing.me)
+        if now < standing.refused_until or (own is not None and not own.present):
+            return
+        yield from self._write_self(now)
+        for node in standing.detector.to_ping(now):
+            yield standing.ping(node, now)
+        for other, node in standing.detector.to_probe(now):
+            yield Ask(other, PROBE, (node,), standing.greeting(), timeout_s=PROBE_TIMEOUT_S + 0.5)
+        for node, out in standing.outs.decide(standing.roll, standing.detector.peers, now):
+            yield from self._write_out(node, out, now)
+        if not standing.askable and len(standing.roll.present()) > 1:
+            yield from standing.entrance.attempt(now)
+        self._judge_clock()
+
+    def _enter(self, now: float) -> Iterator[Effect]:
+        standing = self.standing
+        if not standing.entrance.founds(now):
+            yield from standing.entrance.attempt(now)
+            return
+        standing.cluster = f"{standing.random.getrandbits(64):016x}"
+        standing.version += 1
+        yield standing.persist()
+        yield Say("info", f"this node founds the cluster {standing.cluster}")
+        yield Change(SETTINGS, settings_fields(standing.own.settings))
+        yield Change(member_ref(standing.me), member_fields(standing.own.member))
+
+    def _write_self(self, now: float) -> Iterator[Effect]:
+        """Brings this node's own record up to date, where it moved or was renamed; and what a founder did not get to write."""
+        standing = self.standing
+        known = standing.roll.records.get(member_ref(standing.me))
+        changed = member_fields(standing.own.member)
+        if known is not None:
+            changed = {key: changed[key] for key in OWN_FIELDS if known.value(key) != changed[key]}
+        elif standing.roll.members:
+            return  # the record of a node that joined comes from the one that let it in
+        if changed and standing.may("write self", AGAIN_S, now):
+            yield Change(member_ref(standing.me), changed)
+            if SETTINGS not in standing.roll.records:
+                yield Change(SETTINGS, settings_fields(standing.own.settings))
+
+    def _write_out(self, node: str, out: bool, now: float) -> Iterator[Effect]:
+        standing = self.standing
+        if standing.may(("out", node, out), AGAIN_S, now):
+            yield Change(member_ref(node), {"out": out})
+
+    def _judge_clock(self) -> None:
+        standing = self.standing
+        refusal = standing.clocks.refusal(standing.askable)
+        standing.version += bool(refusal) != bool(standing.clock_refusal)
+        standing.clock_refusal = refusal
+
+    # --- answers --------------------------------------------------------------------------------------------------
+
+    def _answered(self, event: Answered, now: float) -> Iterator[Effect]:
+        standing = self.standing
+        ping = read_ping(event.facts)
+        if event.verb == PING:
+            warning = standing.clocks.sample(event.node, ping.clock_ms, event.wall_ms, event.took_s)
+            if warning:
+                yield Say("warn", f"the clock of {standing.name(event.node)} {warning}")
+            if standing.refused:
+                standing.refused = ""
+                standing.version += 1
+            yield from standing.note(event.node, ping.boot, ping, now, direct=True)
+            yield from self._requests.answered(event.node, ping.boot, ping.incarnation, now)
+        elif event.verb == PROBE:
+            yield from standing.tell(
+                standing.detector.sign(event.words[0], ping.boot, ping.incarnation, now, direct=False)
+            )
+        elif event.verb == EXCHANGE:
+            yield from self._exchanged(event)
+        elif event.verb == JOIN:
+            yield from self._joined(event, now)
+
+    def _exchanged(self, event: Answered) -> Iterator[Effect]:
+        """The answer has all that the other has, or nothing where both have the same."""
+        roll = self.standing.roll
+        if not event.records:
+            return
+        news, lacking = roll.news(event.records), roll.lacking(event.records)
+        if news:
+            yield Merge(news)
+        if lacking:
+            yield self.standing.exchange(event.node, lacking)
+
+    def _joined(self, event: Answered, now: float) -> Iterator[Effect]:
+        standing = self.standing
+        cluster = event.facts.get("cluster", "")
+        if not cluster or (standing.cluster and not standing.is_alone()):
+            return
+        if SETTINGS in standing.roll.records:
+            # Those of a cluster that this node founded for itself do not count here, however late it wrote them.
+            theirs = next((record for record in event.records if record.ref == SETTINGS), None)
+            self._adopt = settings_of(theirs)
+        standing.cluster = cluster
+        standing.version += 1
+        standing.entrance.why = "its records are on their way"
+        yield standing.persist()
+        yield Say("info", f"this node joined the cluster {cluster} by way of {event.node[:8]}")
+        yield Merge(event.records)
+
+    def _failed(self, event: Failed, now: float) -> Iterator[Effect]:
+        standing = self.standing
+        if event.verb == JOIN:
+            if not standing.cluster:
+                stubborn = event.code not in ("unavailable", "internal")
+                yield from standing.entrance.fail(event.text, now, stubborn)
+        elif event.verb == PING:
+            if event.code in ("forbidden", "conflict"):
+                yield from self._refuse(event, now)
+            elif event.code == "missing":
+                yield standing.exchange(event.node, standing.roll.records.values())
+            elif event.took_s < AT_ONCE_S:
+                yield from self._requests.settle(event.node, "", now)
+
+    def _refuse(self, event: Failed, now: float) -> Iterator[Effect]:
+        """A member says that this node must not take part."""
+        standing = self.standing
+        if standing.refused != event.text:
+            yield Say("error", f"{standing.name(event.node)} refuses this node: {event.text}")
+            standing.refused = event.text
+            standing.version += 1
+        standing.refused_until = now + REFUSED_PAUSE_S
+
+    # --- meetings -------------------------------------------------------------------------------------------------
+
+    def _heard(self, event: Heard, now: float) -> Iterator[Effect]:
+        standing = self.standing
+        if event.node == standing.me:
+            return
+        if not standing.cluster:
+            standing.entrance.hear(event, now)
+        elif event.cluster == standing.cluster:
+            if event.node not in standing.askable and standing.may(("meet", event.address), AGAIN_S, now):
+                yield Meet(event.address)
+        elif event.cluster:
+            yield from self._meet_other_cluster(event.cluster, event.address, now)
+
+    def _meet_other_cluster(self, cluster: str, address: str, now: float) -> Iterator[Effect]:
+        standing = self.standing
+        if standing.is_alone():
+            if standing.may(("meet", address), AGAIN_S, now):
+                yield Meet(address)
+        elif standing.may(("other", cluster), 600, now):
+            yield Say(
+                "error",
+                f"there is another cluster of the same key ({cluster}, at {address}); they are never merged by themselves: "
+                "start the nodes of one of them with --join and --merge and a data directory that knows no cluster",
+            )
+
+    def _met(self, event: Met, now: float) -> Iterator[Effect]:
+        standing = self.standing
+        if event.node == standing.me:
+            yield from standing.entrance.fail(f"{event.address} is this node itself", now)
+        elif event.cluster and (not standing.cluster or (event.cluster != standing.cluster and standing.is_alone())):
+            own = standing.own
+            facts = admission.join_facts(own.member, standing.entries, own.merge, standing.cluster)
+            yield Ask(event.node, JOIN, facts=facts, timeout_s=JOIN_TIMEOUT_S)
+        elif not standing.cluster:
+            yield from standing.entrance.fail(f"the node at {event.address} is in no cluster yet, either", now)
+        elif event.cluster == standing.cluster:
+            yield standing.ping(event.node, now)
+        elif event.cluster:
+            yield from self._meet_other_cluster(event.cluster, event.address, now)
+
+    # --- records --------------------------------------------------------------------------------------------------
+
+    def _learnt(self, event: Learnt, now: float) -> Iterator[Effect]:
+        standing, roll = self.standing, self.standing.roll
+        before, settings = dict(roll.members), roll.settings
+        changed = [record for record in event.records if roll.news([record])]
+        if roll.learn(changed):
+            standing.version += 1
+            if self._adopt is not None and SETTINGS in roll.records:
+                wanted, self._adopt = self._adopt, None
+                if roll.settings != wanted:
+                    yield Change(SETTINGS, settings_fields(wanted))
+        if standing.cluster:
+            yield from self._tell_members(before, settings)
+            yield from self._push(changed)
+            yield from self._connect(now)
+        yield from self._requests.learnt()
+
+    def _connect(self, now: float) -> Iterator[Effect]:
+        """Keeps connections to those that belong to the cluster, and to no others."""
+        standing = self.standing
+        wanted = {
+            node: standing.roll.members[node].addresses for node in standing.roll.present() if node != standing.me
+        }
+        standing.detector.follow(wanted, now)
+        standing.clocks.keep_only(wanted)
+        for node in sorted(self._kept.keys() - wanted):
+            del self._kept[node]
+            yield Drop(node)
+        for node, addresses in wanted.items():
+            if self._kept.get(node) != addresses:
+                self._kept[node] = addresses
+                yield Keep(node, addresses)
+        remembered = tuple(dict.fromkeys(addresses[0] for addresses in wanted.values() if addresses))[:MOST_REMEMBERED]
+        if set(remembered) != set(standing.remembered):
+            standing.remembered = remembered
+            standing.entrance.add(remembered)
+            yield standing.persist()
+
+    def _push(self, changed: list[Record]) -> Iterator[Effect]:
+        """What this node wrote, all hear at once; what others wrote, they tell themselves."""
+        mine = [record for record in changed if record.greatest().node == self.standing.me]
+        if mine:
+            for node in self.standing.askable:
+                yield self.standing.exchange(node, mine)
+
+    def _tell_members(self, before: dict[str, Member], settings: ClusterSettings) -> Iterator[Effect]:
+        standing = self.standing
+        for node, member in standing.roll.members.items():
+            old = before.get(node)
+            if old == member:
+                continue
+            name = "this node" if node == standing.me else standing.name(node)
+            if old is None and member.present:
+                yield Say("info", f"{name} belongs to the cluster, at {', '.join(member.addresses)}")
+            elif old is not None and old.state != member.state:
+                words = {"joined": "takes part again", "draining": "is being drained", "left": "left the cluster"}
+                yield Say("warn", f"{name} {words.get(member.state, 'was forgotten')}")
+            elif old is not None and old.out != member.out:
+                what = "is out: contents are placed on the others" if member.out else "is back in the layout"
+                yield Say("warn", f"{name} {what}")
+            elif old is not None and old.addresses != member.addresses:
+                yield Say("info", f"{name} is at {', '.join(member.addresses)} now")
+        if standing.roll.settings != settings:
+            now = ", ".join(f"{key}={value}" for key, value in standing.roll.settings._asdict().items())
+            yield Say("info", f"settings of the cluster: {now}")
