@@ -29,6 +29,11 @@ GONE = {
 }
 
 
+def is_final(text: str) -> bool:
+    """Whether an error says that this node must not take part; it may stand behind what the connection itself has to say."""
+    return any(words in text for words in (TWICE, *GONE.values()))
+
+
 @define
 class Claim:
     """A run of a member's process that is not the one known."""

@@ -53,7 +53,7 @@ class Missed(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """Another node's request, from the run ``boot`` of its process."""
+    """Another node's request, from the run ``boot`` of its process. ``own``: what other parts want told in the answer to a ping."""
 
     token: int
     node: str
@@ -63,10 +63,11 @@ class Asked(NamedTuple):
     facts: Mapping[str, str]
     records: tuple[Record, ...]
     wall_ms: int
+    own: Mapping[str, str] = NO_FACTS
 
 
 class Answered(NamedTuple):
-    """The answer to an :class:`Ask`, after ``took_s`` seconds."""
+    """The answer to an :class:`Ask`, after ``took_s`` seconds. ``asked_at`` is passed on to :class:`Hear`."""
 
     node: str
     verb: str
@@ -75,6 +76,7 @@ class Answered(NamedTuple):
     records: tuple[Record, ...]
     took_s: float
     wall_ms: int
+    asked_at: float = 0.0
 
 
 class Failed(NamedTuple):
@@ -168,10 +170,11 @@ class Say(NamedTuple):
 
 
 class Hear(NamedTuple):
-    """Hand on what a member told of itself for other parts of the node."""
+    """Hand on what a member's answer told of itself for other parts of the node, and when it was asked."""
 
     node: str
     facts: Mapping[str, str]
+    asked_at: float
 
 
 Effect: TypeAlias = Ask | Reply | Decline | Meet | Keep | Drop | Change | Merge | Persist | Say | Hear

@@ -20,6 +20,7 @@ from tagfs.cluster.effects import (
     Effect,
     Event,
     Failed,
+    Hear,
     Heard,
     Keep,
     Learnt,
@@ -104,7 +105,7 @@ class Membership:
             case Tick():
                 return self._tick(event, now)
             case Asked():
-                self.standing.wall_ms = event.wall_ms
+                self.standing.wall_ms, self.standing.other = event.wall_ms, dict(event.own)
                 return self._requests.asked(event, now)
             case Answered():
                 self.standing.wall_ms = event.wall_ms
@@ -196,6 +197,8 @@ class Membership:
                 standing.version += 1
             yield from standing.note(event.node, ping.boot, ping, now, direct=True)
             yield from self._requests.answered(event.node, ping.boot, ping.incarnation, now)
+            if ping.other:
+                yield Hear(event.node, ping.other, event.asked_at)
         elif event.verb == PROBE:
             yield from standing.tell(
                 standing.detector.sign(event.words[0], ping.boot, ping.incarnation, now, direct=False)
@@ -239,7 +242,7 @@ class Membership:
                 stubborn = event.code not in ("unavailable", "internal")
                 yield from standing.entrance.fail(event.text, now, stubborn)
         elif event.verb == PING:
-            if event.code in ("forbidden", "conflict"):
+            if event.code in ("forbidden", "conflict") or admission.is_final(event.text):
                 yield from self._refuse(event, now)
             elif event.code == "missing":
                 yield standing.exchange(event.node, standing.roll.records.values())
@@ -285,12 +288,11 @@ class Membership:
         standing = self.standing
         if event.node == standing.me:
             yield from standing.entrance.fail(f"{event.address} is this node itself", now)
-        elif event.cluster and (not standing.cluster or (event.cluster != standing.cluster and standing.is_alone())):
+        elif not standing.cluster or (event.cluster != standing.cluster and standing.is_alone()):
+            # A founder that is alone does not say its cluster when it introduces itself, so as to be able to join others.
             own = standing.own
             facts = admission.join_facts(own.member, standing.entries, own.merge, standing.cluster)
             yield Ask(event.node, JOIN, facts=facts, timeout_s=JOIN_TIMEOUT_S)
-        elif not standing.cluster:
-            yield from standing.entrance.fail(f"the node at {event.address} is in no cluster yet, either", now)
         elif event.cluster == standing.cluster:
             yield standing.ping(event.node, now)
         elif event.cluster:

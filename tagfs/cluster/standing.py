@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tagfs.cluster.admission import GONE, Admission
 from tagfs.cluster.clocks import Clocks
 from tagfs.cluster.detection import ALIVE, DEAD, Detector, Turn
-from tagfs.cluster.effects import Ask, Effect, Hear, Persist, Say
+from tagfs.cluster.effects import Ask, Effect, Persist, Say
 from tagfs.cluster.founding import Entrance
 from tagfs.cluster.members import Roll
 from tagfs.cluster.outs import Outs
@@ -140,8 +140,6 @@ class Standing:
         self.outs.hear(node, ping.dead, now)
         if ping.hash and ping.hash != self.roll.hash:
             yield from self._compare(node, now)
-        if ping.other:
-            yield Hear(node, ping.other)
 
     def _refute(self, node: str, incarnation: int) -> Iterator[Effect]:
         """Others suspect this node: it lives, and says so with a greater incarnation."""

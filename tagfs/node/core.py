@@ -66,6 +66,8 @@ class Core:
         """Why this node cannot serve everything yet; set by whoever brings it into a cluster."""
         self.listeners: list[Callable[[Sequence[str]], None]] = []
         """Told the ids of changed entries."""
+        self.learners: list[Callable[[Sequence[Record]], None]] = []
+        """Told the states of all records that became durable here, whoever wrote them."""
         self.reports: list[Callable[[], Iterable[Figure]]] = [self._queues]
         """Asked for INode.figures; each part of the node that has figures adds its own."""
         self.replication: IReplication = Unreplicated()
@@ -139,6 +141,8 @@ class Core:
         self.changes += bool(done.states)
         if self.listeners:
             self._tell([state.key for state in done.states if state.kind == entries.KIND])
+        for learn in self.learners:
+            learn(done.states)
         for state in done.states:
             if state.kind == TAG:
                 self.vocabulary.learn(state)

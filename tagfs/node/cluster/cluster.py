@@ -91,7 +91,7 @@ class Cluster:
         self._now_ms = now_ms
         self._trace = trace
         self._sources: list[Callable[[], Mapping[str, str]]] = []
-        self._listeners: list[Callable[[str, Mapping[str, str]], None]] = []
+        self._listeners: list[Callable[[str, Mapping[str, str], float], None]] = []
         self._watchers: list[Callable[[View], None]] = []
         self._queue: deque[Effect] = deque()
         self._busy = False
@@ -106,9 +106,10 @@ class Cluster:
         self._shown = self.membership.version
         if trace is not None:
             trace.begin(own, seed)
+        records.watch(self.learn)
         for verb in (PING, PROBE, JOIN, EXCHANGE, BYE):
             peers.serve(verb, self._asked)
-        peers.serve(MEMBERS, self._members)
+        peers.serve(MEMBERS, self._members, by_hand=True)
 
     def _own(self, start: Start, stored: Stored) -> Self:
         member = Member(self._peers.id, start.name, start.addresses, start.zone, start.host, start.capacity)
@@ -147,8 +148,9 @@ class Cluster:
         """What this gives is told to all members in every ping: short facts whose names no other part uses."""
         self._sources.append(source)
 
-    def listen(self, listener: Callable[[str, Mapping[str, str]], None]) -> None:
-        """Tells (node id, facts) whenever a member told facts of its other parts; at most about twice a second each."""
+    def listen(self, listener: Callable[[str, Mapping[str, str], float], None]) -> None:
+        """Tells (node id, facts, when it was asked: seconds of the reactor's clock) whenever a member's answer to a ping told facts
+        of its other parts, about once a second each."""
         self._listeners.append(listener)
 
     def heard(self, address: str, node: str, cluster: str, founding: bool) -> None:
@@ -162,10 +164,21 @@ class Cluster:
         return not self.view.cluster and self.membership.standing.entrance.may_found
 
     def learn(self, records: Sequence[Record]) -> None:
-        """These states became durable here by way of replication; others than member and settings records are ignored."""
+        """These states became durable here; others than member and settings records are ignored."""
         ours = tuple(record for record in records if is_ours(record))
         if ours:
             self._happen(Learnt(ours))
+
+    @property
+    def introduced_as(self) -> str:
+        """The cluster to say when this node introduces itself on a connection: none as long as it is alone in one that it
+        founded and has no entries, so that it may still join another one of the same key."""
+        return "" if self.membership.standing.is_alone() else self.view.cluster
+
+    def unwelcome(self, caller: Caller) -> str:
+        """Why a node may not even connect (it left, was forgotten, or is a second process of one id); empty where it may."""
+        known = caller.node in self.view.members
+        return self.membership.objection_to(caller.node, caller.boot, self._seconds()) if known else ""
 
     def admit(self, caller: Caller) -> None:
         """Raises Forbidden where who asks must not speak as a member (left, forgotten, never joined, a second process)."""
@@ -196,7 +209,7 @@ class Cluster:
 
     async def _write(self, ref: Ref, fields: Mapping[str, Value]) -> None:
         if fields:
-            self.learn(await self._records.change(ref, fields))
+            await self._records.change(ref, fields)
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -285,16 +298,16 @@ class Cluster:
             case do.Drop(node):
                 self._peers.drop(node)
             case do.Change(ref, fields):
-                self._learn_from(self._records.change(ref, fields))
+                self._note_failure(self._records.change(ref, fields))
             case do.Merge(records):
-                self._learn_from(self._records.merge(records))
+                self._note_failure(self._records.merge(records))
             case do.Persist(cluster, incarnations, addresses):
                 return self._persist(Stored(cluster, incarnations, addresses))
             case do.Say(level, text):
                 self.log.emit(LogLevel.lookupByName(level), "{text}", text=text)
-            case do.Hear(node, facts):
+            case do.Hear(node, facts, asked_at):
                 for listener in self._listeners:
-                    listener(node, facts)
+                    listener(node, facts, asked_at)
         return None
 
     def _persist(self, stored: Stored) -> Deferred[None]:
@@ -302,12 +315,12 @@ class Cluster:
             lambda failure: self.log.failure("what this node remembers of its cluster was not written", failure)
         )
 
-    def _learn_from(self, durable: Deferred[Sequence[Record]]) -> None:
+    def _note_failure(self, durable: Deferred[Any]) -> None:
         def failed(failure: Failure) -> None:
             failure.trap(TagfsError)
             self.log.warn("a member record was not written: {error}", error=failure.value)
 
-        durable.addCallback(self.learn).addErrback(failed).addErrback(self._bug)
+        durable.addErrback(failed).addErrback(self._bug)
 
     def _bug(self, failure: Failure) -> None:
         self.log.failure("the cluster's driver failed", failure)
@@ -315,12 +328,14 @@ class Cluster:
     # --- asking ---------------------------------------------------------------------------------------------------
 
     def _ask(self, ask: do.Ask) -> None:
-        begun = self._seconds()
+        begun, asked_at = self._seconds(), self._clock.seconds()
 
         def answered(answer: Answer) -> None:
             took = self._seconds() - begun
             self._happen(
-                Answered(ask.node, ask.verb, ask.words, answer.facts, unpack(answer.body), took, self._now_ms())
+                Answered(
+                    ask.node, ask.verb, ask.words, answer.facts, unpack(answer.body), took, self._now_ms(), asked_at
+                )
             )
 
         def failed(failure: Failure) -> None:
@@ -363,7 +378,17 @@ class Cluster:
         waiting: Deferred[Answer] = Deferred()
         self._waiting[self._tokens] = waiting
         self._happen(
-            Asked(self._tokens, caller.node, caller.boot, call.verb, call.words, call.facts, records, self._now_ms())
+            Asked(
+                self._tokens,
+                caller.node,
+                caller.boot,
+                call.verb,
+                call.words,
+                call.facts,
+                records,
+                self._now_ms(),
+                self._facts(),
+            )
         )
         return await waiting
 

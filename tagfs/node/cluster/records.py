@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
@@ -11,19 +11,23 @@ from tagfs.cluster.members import MAX_MEMBERS, MEMBER, SETTINGS
 from tagfs.model.record import Field, Record, Ref, Value
 from tagfs.model.stamp import Stamp
 from tagfs.node.core import Core
+from tagfs.node.offload import News
 
 
 class Records(Protocol):
     """Keeps the records that the membership is about."""
 
+    def watch(self, learn: Callable[[Sequence[Record]], None]) -> None:
+        """Tells the states of records, of other kinds too, that became durable here, whoever wrote them."""
+
     def load(self) -> Sequence[Record]:
         """All of them. Blocks; for the start."""
 
-    def change(self, ref: Ref, fields: Mapping[str, Value]) -> Deferred[Sequence[Record]]:
-        """Writes fields as this node's own change; the state that is durable then."""
+    def change(self, ref: Ref, fields: Mapping[str, Value]) -> Deferred[Any]:
+        """Writes fields as this node's own change; fires when durable."""
 
-    def merge(self, records: Sequence[Record]) -> Deferred[Sequence[Record]]:
-        """Merges what came from others; the states that are durable then."""
+    def merge(self, records: Sequence[Record]) -> Deferred[Any]:
+        """Merges what came from others; fires when durable."""
 
 
 class CoreRecords:
@@ -32,19 +36,20 @@ class CoreRecords:
     def __init__(self, core: Core) -> None:
         self._core = core
 
+    def watch(self, learn: Callable[[Sequence[Record]], None]) -> None:
+        self._core.learners.append(learn)
+
     def load(self) -> Sequence[Record]:
         catalog = self._core.catalog
         found = [record for record in catalog.get([SETTINGS]) if record is not None]
         return [*found, *catalog.records(MEMBER, "", MAX_MEMBERS)]
 
-    def change(self, ref: Ref, fields: Mapping[str, Value]) -> Deferred[Sequence[Record]]:
+    def change(self, ref: Ref, fields: Mapping[str, Value]) -> Deferred[Any]:
         def plan(_present: Record | None, stamp: Stamp) -> Sequence[Record]:
             return [Record(ref.kind, ref.key, {name: Field(value, stamp) for name, value in fields.items()})]
 
         return Deferred.fromCoroutine(self._core.change(ref, plan))
 
-    def merge(self, records: Sequence[Record]) -> Deferred[Sequence[Record]]:
+    def merge(self, records: Sequence[Record]) -> Deferred[Any]:
         # Nobody knows here under which numbers the others have them: replication brings those later.
-        origins: Mapping[Ref, Mapping[str, int]] = {record.ref: {} for record in records}
-        catalog = self._core.catalog
-        return Deferred.fromCoroutine(self._core.committer.exclusive(lambda: catalog.merge(records, origins)))
+        return self._core.committer.apply(News(records, {record.ref: {} for record in records}, {}))
