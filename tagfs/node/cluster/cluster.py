@@ -8,40 +8,34 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger, LogLevel
-from twisted.python.failure import Failure
+from twisted.logger import Logger
 
-from tagfs import errors
-from tagfs.cluster import effects as do
 from tagfs.cluster.detection import TICK_S
-from tagfs.cluster.effects import Answered, Asked, Effect, Event, Failed, Heard, Learnt, Met, Missed, Tick
-from tagfs.cluster.members import SETTINGS, check_member, is_ours, member_ref, pack, unpack
+from tagfs.cluster.effects import Asked, Event, Heard, Learnt, Tick
+from tagfs.cluster.members import SETTINGS, check_member, is_ours, member_ref, unpack
 from tagfs.cluster.membership import Membership
 from tagfs.cluster.orders import find_member, order, settings_change
 from tagfs.cluster.pings import MOST_OTHER, OWN
 from tagfs.cluster.standing import BYE, EXCHANGE, JOIN, PING, PROBE, Self
 from tagfs.cluster.view import ClusterSettings, Member, View
-from tagfs.errors import Forbidden, TagfsError, Unavailable
+from tagfs.errors import Forbidden, Unavailable
 from tagfs.model.record import Record, Ref, Value
+from tagfs.node.cluster.interpreter import Interpreter, Listener, call_of
 from tagfs.node.cluster.records import Records
 from tagfs.node.cluster.state import State, Stored
 from tagfs.node.cluster.trace import Trace
-from tagfs.node.peers.interfaces import Caller, Greeting, IPeers
+from tagfs.node.peers.interfaces import Caller, IPeers
 from tagfs.wire.node_messages import Answer, Call
 
 MEMBERS = "MEMBERS"
-MEET_TIMEOUT_S = 5.0
 BYE_S = 1.0
 """Seconds that a stop waits at most for the others to take note."""
-MOST_WAITING = 1024
-"""Requests of others that may wait for an answer at a time."""
 
 
 class Start(NamedTuple):
@@ -85,21 +79,15 @@ class Cluster:
         self._peers = peers
         self._clock = clock
         self._records = records
-        self._state = state
         self._entries = entries
         self._seconds = seconds
         self._now_ms = now_ms
         self._trace = trace
         self._sources: list[Callable[[], Mapping[str, str]]] = []
-        self._listeners: list[Callable[[str, Mapping[str, str], float], None]] = []
         self._watchers: list[Callable[[View], None]] = []
-        self._queue: deque[Effect] = deque()
-        self._busy = False
         self._tick: IDelayedCall | None = None
-        self._waiting: dict[int, Deferred[Answer]] = {}
-        self._tokens = 0
-        self._asking: set[Deferred[Any]] = set()
         self._running = False
+        self._interpreter = Interpreter(peers, clock, records, state, self._happen, seconds, now_ms)
         own, seed = self._own(start, state.load()), secrets.randbits(64) if seed is None else seed
         self.membership = Membership(own, Random(seed))
         self.view = self.membership.view()
@@ -148,10 +136,10 @@ class Cluster:
         """What this gives is told to all members in every ping: short facts whose names no other part uses."""
         self._sources.append(source)
 
-    def listen(self, listener: Callable[[str, Mapping[str, str], float], None]) -> None:
+    def listen(self, listener: Listener) -> None:
         """Tells (node id, facts, when it was asked: seconds of the reactor's clock) whenever a member's answer to a ping told facts
         of its other parts, about once a second each."""
-        self._listeners.append(listener)
+        self._interpreter.listeners.append(listener)
 
     def heard(self, address: str, node: str, cluster: str, founding: bool) -> None:
         """A beacon of the same key: that node listens at ``address``, in that cluster (empty: none yet); ``founding``: it waits
@@ -217,7 +205,7 @@ class Cluster:
         """Begins. Raises what the catalog raises."""
         records = self._records.load()
         self._running = True
-        self._do(self.membership.standing.persist())  # a range of incarnations that this run alone may use
+        self._interpreter.run(self.membership.standing.persist())  # a range of incarnations that this run alone may use
         self._happen(Learnt(tuple(records)))
         self._turn()
 
@@ -228,14 +216,9 @@ class Cluster:
         self._running = False
         if self._tick is not None:
             self._tick.cancel()
-        byes = [self._peers.ask(bye.node, _call(bye), BYE_S) for bye in self.membership.stop()]
+        byes = [self._peers.ask(bye.node, call_of(bye), BYE_S) for bye in self.membership.stop()]
         await DeferredList(byes, consumeErrors=True)
-        self._queue.clear()
-        for asking in list(self._asking):
-            asking.cancel()
-        for waiting in self._waiting.values():
-            waiting.errback(Failure(Unavailable("this node is stopping")))
-        self._waiting.clear()
+        self._interpreter.stop()
         if self._trace is not None:
             self._trace.close()
 
@@ -263,108 +246,7 @@ class Cluster:
             self.view = self.membership.view()
             for changed in self._watchers:
                 changed(self.view)
-        self._do(*effects)
-
-    def _do(self, *effects: Effect) -> None:
-        """Does effects in order, one after the other also where one makes another event happen at once."""
-        self._queue.extend(effects)
-        if self._busy:
-            return
-        self._busy = True
-        while self._queue:
-            held = self._run(self._queue.popleft())
-            if held is not None and not held.called:
-                held.addCallback(self._go_on)
-                return
-        self._busy = False
-
-    def _go_on(self, _: object) -> None:
-        self._busy = False
-        self._do()
-
-    def _run(self, effect: Effect) -> Deferred[None] | None:
-        """Does one effect. A Deferred where nothing may be done before it fired."""
-        match effect:
-            case do.Ask():
-                self._ask(effect)
-            case do.Reply(token, facts, records):
-                self._end(token, Answer(facts, body=pack(records)))
-            case do.Decline(token, code, text):
-                self._end(token, Failure(_ERRORS.get(code, TagfsError)(text)))
-            case do.Meet(address):
-                self._meet(address)
-            case do.Keep(node, addresses):
-                self._peers.keep(node, addresses)
-            case do.Drop(node):
-                self._peers.drop(node)
-            case do.Change(ref, fields):
-                self._note_failure(self._records.change(ref, fields))
-            case do.Merge(records):
-                self._note_failure(self._records.merge(records))
-            case do.Persist(cluster, incarnations, addresses):
-                return self._persist(Stored(cluster, incarnations, addresses))
-            case do.Say(level, text):
-                self.log.emit(LogLevel.lookupByName(level), "{text}", text=text)
-            case do.Hear(node, facts, asked_at):
-                for listener in self._listeners:
-                    listener(node, facts, asked_at)
-        return None
-
-    def _persist(self, stored: Stored) -> Deferred[None]:
-        return self._state.save(stored).addErrback(
-            lambda failure: self.log.failure("what this node remembers of its cluster was not written", failure)
-        )
-
-    def _note_failure(self, durable: Deferred[Any]) -> None:
-        def failed(failure: Failure) -> None:
-            failure.trap(TagfsError)
-            self.log.warn("a member record was not written: {error}", error=failure.value)
-
-        durable.addErrback(failed).addErrback(self._bug)
-
-    def _bug(self, failure: Failure) -> None:
-        self.log.failure("the cluster's driver failed", failure)
-
-    # --- asking ---------------------------------------------------------------------------------------------------
-
-    def _ask(self, ask: do.Ask) -> None:
-        begun, asked_at = self._seconds(), self._clock.seconds()
-
-        def answered(answer: Answer) -> None:
-            took = self._seconds() - begun
-            self._happen(
-                Answered(
-                    ask.node, ask.verb, ask.words, answer.facts, unpack(answer.body), took, self._now_ms(), asked_at
-                )
-            )
-
-        def failed(failure: Failure) -> None:
-            failure.trap(TagfsError)
-            error = failure.value
-            assert isinstance(error, TagfsError)
-            self._happen(Failed(ask.node, ask.verb, ask.words, error.wire, str(error), self._seconds() - begun))
-
-        self._await(self._peers.ask(ask.node, _call(ask), ask.timeout_s), answered, failed)
-
-    def _meet(self, address: str) -> None:
-        def met(greeting: Greeting) -> None:
-            self._happen(Met(address, greeting.node, greeting.cluster))
-
-        def missed(failure: Failure) -> None:
-            failure.trap(TagfsError)
-            self._happen(Missed(address, str(failure.value)))
-
-        self._await(self._peers.meet(address, MEET_TIMEOUT_S), met, missed)
-
-    def _await(self, answer: Deferred[Any], came: Callable[[Any], None], failed: Callable[[Failure], None]) -> None:
-        self._asking.add(answer)
-
-        def over(result: Any) -> Any:
-            self._asking.discard(answer)
-            return result
-
-        # What an answer says wrongly (records that cannot be read) counts as a failure to answer.
-        answer.addBoth(over).addCallback(came).addErrback(failed).addErrback(self._bug)
+        self._interpreter.run(*effects)
 
     # --- being asked ----------------------------------------------------------------------------------------------
 
@@ -372,14 +254,10 @@ class Cluster:
         records = unpack(call.body)
         if not self._running:
             raise Unavailable("this node is starting or stopping")
-        if len(self._waiting) >= MOST_WAITING:
-            raise Unavailable("too many requests wait for an answer")
-        self._tokens += 1
-        waiting: Deferred[Answer] = Deferred()
-        self._waiting[self._tokens] = waiting
+        token, waiting = self._interpreter.expect()
         self._happen(
             Asked(
-                self._tokens,
+                token,
                 caller.node,
                 caller.boot,
                 call.verb,
@@ -392,11 +270,6 @@ class Cluster:
         )
         return await waiting
 
-    def _end(self, token: int, outcome: Answer | Failure) -> None:
-        waiting = self._waiting.pop(token, None)
-        if waiting is not None and not waiting.called:
-            waiting.callback(outcome)  # a Failure goes to the errbacks
-
     async def _members(self, caller: Caller, call: Call) -> Answer:
         """MEMBERS: a row for each node: id, name, zone, state, addresses."""
         view = self.view
@@ -407,14 +280,3 @@ class Cluster:
             for node, state in sorted(view.states.items())
         )
         return Answer({"cluster": view.cluster or "-"}, rows)
-
-
-def _call(ask: do.Ask) -> Call:
-    return Call(ask.verb, ask.words, ask.facts, pack(ask.records))
-
-
-_ERRORS = {
-    kind.wire: kind
-    for kind in reversed(list(vars(errors).values()))
-    if isinstance(kind, type) and issubclass(kind, TagfsError)
-}
