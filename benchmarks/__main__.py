@@ -10,15 +10,18 @@ from pathlib import Path
 
 from attrs import evolve
 
-from benchmarks import ingest, queries, resources
+from benchmarks import ingest, nodes, queries, resources
 from benchmarks.measuring import Report, figure
 from benchmarks.node import fill
 
 SUITES: dict[str, tuple[str, Callable[[Report, Path, int], None] | None]] = {
+    # what it measures, and how on the data set; those that need none are in WITHOUT_DATA
     "queries": ("counts, first pages and facets, beside PostgreSQL and Redis", queries.run),
     "resources": ("start, memory, streams, responsiveness", resources.run),
     "ingest": ("durable writes per second", None),
+    "nodes": ("requests and contents between nodes, beside a plain socket", None),
 }
+WITHOUT_DATA: dict[str, Callable[[Report], None]] = {"ingest": ingest.run, "nodes": nodes.run}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in chosen:
             suite = SUITES[name][1]
             if suite is None:
-                ingest.run(report)
+                WITHOUT_DATA[name](report)
             else:
                 suite(report, data, options.entries)
     if options.json:
