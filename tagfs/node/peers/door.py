@@ -88,14 +88,10 @@ class Door(Factory):
         self._members[connection] = caller.node
 
     def welcomed(self, connection: Inbound, caller: Caller) -> None:
-        """A member was told that it is one. What an earlier process of that node left behind is cut."""
+        """A member was told that it is one."""
         if not caller.node:
             self.log.info("somebody at {address} proved the key by hand", address=connection.address)
             return
-        for other, node in list(self._members.items()):
-            earlier = other.caller is not None and other.caller.boot != caller.boot
-            if node == caller.node and caller.boot and earlier:
-                other.cut_off()
         self._arrived(caller.node)
 
     def cut(self, node: str) -> None:

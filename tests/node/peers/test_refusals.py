@@ -236,16 +236,6 @@ async def test_own_id(world: World) -> None:
     assert isinstance(error, Forbidden) and "another process runs with this node's id" in str(error)
 
 
-async def test_a_new_process_ends_what_the_old_one_left(world: World) -> None:
-    """Connections of an earlier run of the same node are cut."""
-    a, old = world.peers(1), world.peers(2, boot="first")
-    await old.meet(world.addresses[a])
-    new = world.peers(2, boot="second")
-    await new.meet(world.addresses[a])
-    await world.until(lambda: not old.connected())
-    assert (await new.ask(a.id, Call("WHO"))).facts["boot"] == "second"
-
-
 @plain_only
 async def test_strangers_get_nothing(world: World) -> None:
     """Before the proof nothing is answered but what the page says, and no body is taken."""
