@@ -82,10 +82,20 @@ class Doors:
             web = WebFactory(node, self.reactor, names=self._web_names(), tally=self._tally)
             self._listen("web", settings.web, web, web.close)
 
+    async def close_files(self) -> None:
+        """Takes no new sessions of people and programs, and ends those that there are."""
+        files = [self._open.pop(name) for name in sorted(_FILE_DOORS & self._open.keys())]
+        also, self._also = self._also, []
+        await self._close(*(door.close for door in files), *also)
+
     async def close(self) -> None:
-        """Takes no new sessions, and ends those that there are."""
+        """The same for all doors that are open."""
+        await self.close_files()
         doors, self._open = self._open, {}
-        for close in (*(door.close for door in reversed(doors.values())), *self._also):
+        await self._close(*(door.close for door in doors.values()))
+
+    async def _close(self, *closings: Closing) -> None:
+        for close in closings:
             try:
                 await close()
             except Exception:  # noqa: BLE001 - whatever fails, the rest must be closed

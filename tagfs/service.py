@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 from attrs import define, field
@@ -17,8 +16,10 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from tagfs.clustering import Neighbourhood
 from tagfs.doors import Doors
 from tagfs.errors import StartError, TagfsError
+from tagfs.first_admin import read_password
 from tagfs.model.principal import OWNER, Principal, Role
 from tagfs.node import standard_logging
 from tagfs.node.accounts import Accounts
@@ -28,7 +29,6 @@ from tagfs.node.housekeeping import Housekeeping
 from tagfs.node.lag import Lag
 from tagfs.node.node import Node
 from tagfs.node.offload import Threads
-from tagfs.node.peers.peers import Peers
 from tagfs.node.roster import Roster
 from tagfs.options import Options
 from tagfs.settings import Settings
@@ -59,6 +59,7 @@ class NodeService(Service):
     log = Logger()
     _closers: list[Callable[[], Coroutine[Any, Any, None] | None]] = field(factory=list)
     _doors: Doors = field(init=False)
+    _password: str | None = None
 
     def startService(self) -> None:
         """Starts everything, or nothing: then one line says why, and the process ends with exit code 1."""
@@ -80,8 +81,6 @@ class NodeService(Service):
 
     def _start(self) -> None:
         settings = self.settings
-        if settings.cluster_key is not None:
-            raise StartError("--cluster-key: this version has no clusters yet; leave it out, and the node runs alone")
         _allow_open_files()
         standard_logging.hear()
         directory = DataDirectory(settings.data)
@@ -93,7 +92,7 @@ class NodeService(Service):
         blobs = open_blobs(settings.blobs_url)
         self._closers.append(blobs.close)
         directory.settle()
-        self._make_first_admin(Roster(catalog, node_id))
+        self._see_to_admin(Roster(catalog, node_id))
         pools = {name: self._threads(size, name) for name, size in _POOLS.items()}
         core = Core(node_id, catalog, blobs, now_ms=lambda: time.time_ns() // 1_000_000, **pools)
         self._closers.append(core.committer.close)
@@ -101,15 +100,20 @@ class NodeService(Service):
         core.reports.append(lag.figures)
         self._closers.append(lag.stop)
         accounts = Accounts(core, self._threads(LOGINS, "logins"), self.reactor, self._anonymous())
-        node = Node(core, settings.name, settings.zone, str(settings.advertise or ""), accounts)
+        doors = self._doors = Doors(self.reactor, settings, self._is_guarded(accounts))
+        neighbourhood = Neighbourhood(self.reactor, settings, directory)
+        neighbourhood.listen(doors)
+        self._closers.append(doors.close)
+        together = neighbourhood.join(core, accounts, self._password, pools["transfers"])
+        self._closers.extend(reversed(neighbourhood.closers()))
+        node = Node(core, settings.name, settings.zone, str(settings.advertise or ""), accounts, together)
         housekeeping = Housekeeping(core, self.reactor, settings.trash_days)
         self._closers.append(housekeeping.stop)
-        doors = self._doors = Doors(self.reactor, settings, node.has_users or settings.anonymous != "none")
-        self._closers.append(doors.close)
-        peers = Peers(self.reactor, directory.identity, node.name, None, boot=token_hex(8), tls=settings.node_tls)
-        doors.open_node(peers.door, peers.close)
+        self._closers.append(doors.close_files)
         doors.open_files(node, directory.identity)
         accounts.private = doors.private
+        neighbourhood.keep_house(housekeeping)
+        neighbourhood.start()
         housekeeping.start()
         lag.start()
         _calm_collector()
@@ -144,19 +148,22 @@ class NodeService(Service):
                     "--data"
                 )
 
-    def _make_first_admin(self, roster: Roster) -> None:
-        """Makes the user ``admin``, where an operator left a password for it and there never was a user."""
-        file = self.settings.admin_password_file
-        if file is None or roster.exist:
+    def _see_to_admin(self, roster: Roster) -> None:
+        """Where there never was a user, makes ``admin`` with the password that an operator left; in a cluster that is done later."""
+        if roster.exist:
             return
-        try:
-            password = file.read_bytes()[:4096].decode("utf-8", "surrogateescape").split("\n")[0].rstrip("\r")
-        except OSError as error:
-            raise StartError(f"the password of the first admin cannot be read from {file}: {error.strerror}") from error
-        if not password:
-            raise StartError(f"{file} has no password in its first line")
-        roster.add("admin", Role.ADMIN, password)
-        self.log.info("made the user admin, with the password in {file}", file=str(file))
+        self._password = read_password(self.settings)
+        if self._password is not None and self.settings.cluster_key is None:
+            roster.add("admin", Role.ADMIN, self._password)
+            self.log.info(
+                "made the user admin, with the password in {file}", file=str(self.settings.admin_password_file)
+            )
+
+    def _is_guarded(self, accounts: Accounts) -> bool:
+        """Whether files may be served to other machines: there are users, or will be, or the operator wants everybody."""
+        settings = self.settings
+        joins = settings.cluster_key is not None and bool(settings.join)
+        return accounts.exist or settings.anonymous != "none" or self._password is not None or joins
 
     def _anonymous(self) -> Principal:
         """Who a session is that did not log in, as long as there are no users."""

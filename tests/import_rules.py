@@ -19,6 +19,8 @@ ORDER = (
     "front",
     "options",
     "doors",
+    "first_admin",
+    "clustering",
     "service",
     "quickstart",
 )
@@ -38,7 +40,7 @@ ALLOWED = {
 
 # Libraries that only some layers may use.
 LIBRARIES = {
-    "twisted": {"node", "front", "options", "doors", "service", "quickstart", "plugins"},
+    "twisted": {"node", "front", "options", "doors", "first_admin", "clustering", "service", "quickstart", "plugins"},
     "numpy": {"model", "storage", "cluster", "node"},
     "click": {"cli", "podman_utils"},
     "sqlite3": {"storage"},

@@ -18,7 +18,6 @@ class ICluster(Interface):
     """The cluster behind one node's :class:`~tagfs.node.interfaces.INode`; rights were checked above."""
 
     refusal = Attribute("str: empty, or why nothing may be written here now.")
-    complete = Attribute("bool: whether answers have all that the others had durable two seconds ago.")
 
     def nodes() -> Sequence[NodeStatus]:
         """Rows of NODES, this node first."""
@@ -46,7 +45,6 @@ class Alone:
     zone: str
     address: str
     refusal = ""
-    complete = True
 
     def nodes(self) -> Sequence[NodeStatus]:
         figures = self.core.catalog.statistics()

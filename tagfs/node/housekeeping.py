@@ -34,7 +34,8 @@ class Housekeeping:
     def __init__(self, core: Core, clock: IReactorTime, trash_days: int) -> None:
         self._core = core
         self._clock = clock
-        self._trash_ms = trash_days * 24 * 3600 * 1000
+        self.trash_days = trash_days
+        """Days that entries stay in the trash; may be changed at any time."""
         self._calls: dict[str, IDelayedCall] = {}
         self._running: set[Deferred[None]] = set()
         self._stopped = False
@@ -100,7 +101,7 @@ class Housekeeping:
     async def expire_trash(self) -> float:
         """Purges entries that were in the trash for the whole of their time; a later restore elsewhere defeats it."""
         core = self._core
-        before = core.now_ms() - self._trash_ms
+        before = core.now_ms() - self.trash_days * 24 * 3600 * 1000
         while ids := await core.readers.run(lambda: core.catalog.expiring(before, BATCH)):
             await core.write(None, [Ref(KIND, identifier) for identifier in ids], self._expire)
             self.log.info("purged {number} entries whose time in the trash was over", number=len(ids))
@@ -117,7 +118,7 @@ class Housekeeping:
     async def expire_versions(self) -> float:
         """Forgets versions that were replaced longer ago than entries stay in the trash."""
         core = self._core
-        before = core.now_ms() - self._trash_ms
+        before = core.now_ms() - self.trash_days * 24 * 3600 * 1000
         after = ""
         while records := await core.readers.run(lambda after=after: core.catalog.records(KIND, after, BATCH)):  # type: ignore[misc]
             after = records[-1].key

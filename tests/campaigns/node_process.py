@@ -21,8 +21,11 @@ ROOT = Path(__file__).resolve().parents[2]
 class NodeProcess:
     """One ``twistd -n tagfs`` on free ports of the loopback interface, with its data in ``data``.
 
-    ``program`` replaces ``twistd`` for nodes with a seeded bug. What the node prints goes to ``log``.
+    ``program`` replaces ``twistd`` for nodes with a seeded bug, ``prefix`` are programs that it is started through, and that
+    become it. What the node prints goes to ``log``.
     """
+
+    prefix: Sequence[str] = ()
 
     def __init__(self, data: Path, options: Sequence[str] = (), program: Sequence[str] = ()) -> None:
         self.data = data
@@ -41,7 +44,12 @@ class NodeProcess:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, cwd=self.data.parent, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [*self.prefix, *self._command],
+                cwd=self.data.parent,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
             )
         run = self.data / "run.json"
         deadline = time.monotonic() + START_LIMIT_S

@@ -134,19 +134,27 @@ class Asking:
         if not self._greeted:
             self.greet()
         self.send(command)
-        return self.line()
+        line = self.line()
+        if line.startswith("421"):
+            raise ConnectionError("the node says goodbye")
+        return line
 
     def rows(self, command: str) -> list[str]:
         """The rows of a listing that must succeed."""
+        rows, last = self.listing(command)
+        if f" total={len(rows)} " not in f"{last} ":
+            raise Violation(f"{command}: {len(rows)} rows, then {last}")
+        return rows
+
+    def listing(self, command: str) -> tuple[list[str], str]:
+        """The rows of a listing that must succeed, and its last line."""
         first = self.ask(command)
         if first[3:4] != "-":
             raise Violation(f"{command}: {first}")
         rows = []
         while (line := self.line()).startswith(" "):
             rows.append(line[1:])
-        if f" total={len(rows)} " not in f"{line} ":
-            raise Violation(f"{command}: {len(rows)} rows, then {line}")
-        return rows
+        return rows, line
 
     def content(self, identifier: str) -> bytes:
         """The content of an entry."""

@@ -127,7 +127,7 @@ def test_a_taken_port_is_named(node: NodeProcess, tmp_path: Path) -> None:
         (["--join", "127.0.0.1:4747"], ["--join", "--cluster-key"]),
         (["--no-such-option"], ["no-such-option"]),
         (["start"], ["'start' is no option"]),
-        (["--cluster-key", "key", "--node", "tcp:0:interface=127.0.0.1"], ["--cluster-key", "no clusters yet"]),
+        (["--cluster-key", "key", "--node", "tcp:0:interface=127.0.0.1"], ["key", "cannot be read"]),
         (["--config", "missing.toml"], ["missing.toml"]),
         (["--ftp", "tcp:0:interface=0.0.0.0"], ["--anonymous", "no users", "tagfs user add"]),
         (["--web", "tcp:0:interface=0.0.0.0"], ["--web", "no users"]),

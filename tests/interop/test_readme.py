@@ -5,8 +5,10 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -62,7 +64,8 @@ def test_a_page_for_newcomers(
     """The commands run from top to bottom, as a newcomer pastes them, and say what is shown."""
     for tool in ("curl", "nc.openbsd"):
         require_tool(tool)
-    first, *steps = steps_of((ROOT / page).read_text(encoding="utf-8"))
+    text, _, _ = (ROOT / page).read_text(encoding="utf-8").partition("## A second node")
+    first, *steps = steps_of(text)
     assert first.commands == "./run\n"
     assert len(steps) >= 3
     host, _, port = node["ftp"].rpartition(":")
@@ -72,6 +75,53 @@ def test_a_page_for_newcomers(
 
     steps = [Step(here(step.commands), step.expected) for step in steps]
     run_steps(steps, checkout, {"TAGFS_SERVER": node["ftp"]})
+
+
+def free_ports(number: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [int(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "docs/guides/cluster.md"])
+def test_a_second_node_by_copy_and_paste(checkout: Path, page: str) -> None:
+    """The commands make a cluster of two, whose second node knows what was stored at the first."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    _, heading, rest = text.partition("## A second node")
+    steps = steps_of(rest if heading else text)
+    assert steps
+    shown = ("2121", "8080", "4747", "2122", "8082", "4748")
+    ports = dict(zip(shown, map(str, free_ports(len(shown))), strict=True))
+
+    def here(text: str) -> str:
+        return re.sub("|".join(shown), lambda found: ports[found[0]], text)
+
+    twistd = checkout / ".venv/bin/twistd"
+    twistd.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -c "from twisted.scripts.twistd import run; run()" "$@"\n'
+    )
+    twistd.chmod(0o755)
+    environ = {
+        "PATH": f"{checkout}/.venv/bin:{os.environ['PATH']}",
+        "TAGFS_SERVER": f"127.0.0.1:{ports['2121']}",
+        "TAGFS_BEACON_PORT": ports["4747"],
+        "TAGFS_FTP": f"tcp:{ports['2121']}:interface=127.0.0.1",
+        "TAGFS_WEB": f"tcp:{ports['8080']}:interface=127.0.0.1",
+        "TAGFS_NODE": f"tcp:{ports['4747']}:interface=127.0.0.1",
+    }
+    try:
+        run_steps([Step(here(step.commands), step.expected) for step in steps], checkout, environ)
+    finally:
+        for run in checkout.glob("*/run.json"):
+            pid = json.loads(run.read_text())["pid"]
+            os.kill(pid, signal.SIGTERM)
+            deadline = time.monotonic() + 10
+            while run.exists():
+                assert time.monotonic() < deadline, "a node does not stop"
+                time.sleep(0.05)
 
 
 def test_readme_is_short_and_its_links_lead_somewhere() -> None:

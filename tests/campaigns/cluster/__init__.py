@@ -1,0 +1,1 @@
+"""Whole clusters of real processes: with faults in them, and checked against what was acknowledged."""
