@@ -19,6 +19,7 @@ from tagfs.model.users import KIND as USER
 from tagfs.model.users import Users
 from tagfs.model.vocabulary import KIND as TAG
 from tagfs.model.vocabulary import Vocabulary, definition
+from tagfs.node.contents.interfaces import IContents
 from tagfs.node.interfaces import Figure
 from tagfs.node.offload import Done, GroupCommit, Offload, Plan
 from tagfs.node.replication.interfaces import IReplication, Unreplicated
@@ -62,6 +63,8 @@ class Core:
         self.users = Users()
         self.read_only = ""
         self.full = ""
+        self.contents: IContents | None = None
+        """Where contents are besides here; None on a node that is alone."""
         self.starting = ""
         """Why this node cannot serve everything yet; set by whoever brings it into a cluster."""
         self.listeners: list[Callable[[Sequence[str]], None]] = []

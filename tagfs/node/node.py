@@ -25,9 +25,9 @@ from tagfs.node import changes, reads, saved, tags
 from tagfs.node.accounts import Accounts
 from tagfs.node.alone import Alone, ICluster
 from tagfs.node.core import Core
-from tagfs.node.interfaces import Changed, EntryInfo, Figure, Found, INode, NodeStatus, Retirement, TagCounts
+from tagfs.node.interfaces import Changed, EntryInfo, Figure, Found, INode, IReading, NodeStatus, Retirement, TagCounts
 from tagfs.node.receiving import Receiving, check_tags, slot_name
-from tagfs.node.transfer import MAX_CONTENT, Inflow, Reading
+from tagfs.node.transfer import MAX_CONTENT, Inflow
 from tagfs.storage.interfaces import MAX_PAGE
 
 _KEEP_FREE = 16 << 20
@@ -125,7 +125,7 @@ class Node:
         offset: int = 0,
         length: int | None = None,
         version: str | None = None,
-    ) -> Reading:
+    ) -> IReading:
         principal.require(Role.READ, "reading a file")
         return await reads.open_content(self._core, entry_id, offset, length, version)
 

@@ -15,7 +15,7 @@ from tagfs.model.query import Query
 from tagfs.model.query.meaning import ranges_over
 from tagfs.model.record import Ref
 from tagfs.node.core import Core
-from tagfs.node.interfaces import EntryInfo, Found, IListing, TagCounts
+from tagfs.node.interfaces import EntryInfo, Found, IListing, IReading, TagCounts
 from tagfs.node.transfer import Reading
 from tagfs.storage.interfaces import MAX_PAGE, ISelection
 
@@ -126,20 +126,26 @@ async def entry(core: Core, identifier: str) -> Entry:
 async def info(core: Core, identifier: str) -> EntryInfo:
     """Everything known of one entry."""
     found = await entry(core, identifier)
+    if core.contents is not None:
+        known, nodes = await core.contents.copies(found)
+        return EntryInfo(core.vocabulary.show_entry(found), home_of(found), known, nodes)
     here = await core.readers.run(lambda: core.blobs.stat(found.content.digest)) is not None
     copies = core.replication.copies(1 if here else 0)
     return EntryInfo(core.vocabulary.show_entry(found), home_of(found), copies, [core.node_id] if here else [])
 
 
-async def open_content(core: Core, identifier: str, offset: int, length: int | None, version: str | None) -> Reading:
+async def open_content(core: Core, identifier: str, offset: int, length: int | None, version: str | None) -> IReading:
     """A reading of an entry's content, or of one of its versions."""
     found = await entry(core, identifier)
     content = found.content if version is None else _version(found, version)
     if not 0 <= offset <= content.size or (length is not None and length < 0):
         raise BadRequest(f"offset {offset} is beyond the content, which has {content.size} bytes")
     rest = content.size - offset
+    wanted = rest if length is None else min(length, rest)
+    if core.contents is not None:
+        return await core.contents.read(found, content, offset, wanted)
     reader = await core.transfers.run(lambda: core.blobs.open(content.digest))
-    return Reading(found, reader, core.transfers, offset, rest if length is None else min(length, rest))
+    return Reading(found, reader, core.transfers, offset, wanted)
 
 
 def _version(found: Entry, stamp: str) -> Content:

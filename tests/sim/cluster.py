@@ -16,6 +16,7 @@ from tagfs.cluster.view import ClusterSettings, Member, View
 from tagfs.model.principal import OWNER
 from tagfs.model.record import Record
 from tagfs.node.accounts import Accounts
+from tagfs.node.contents.contents import Contents
 from tagfs.node.core import Core
 from tagfs.node.node import Node
 from tagfs.node.offload import Inline
@@ -42,6 +43,7 @@ class SimNode:
     node: Node = field(init=False)
     peers: SimPeers = field(init=False)
     replication: Replication = field(init=False)
+    contents: Contents | None = None
     starts: int = 0
 
     def start(self) -> None:
@@ -53,13 +55,19 @@ class SimNode:
             self.id, self.catalog, self.blobs, writer=inline, readers=inline, transfers=inline, now_ms=self.now_ms
         )
         self.peers = SimPeers(self.cluster.network, self.id, f"{self.id}:4747", f"{self.id}.{self.starts}")
-        self.replication = Replication(self.core, self.peers, self.cluster.clock)
+        if self.cluster.moves_contents:
+            drop_after_s = self.cluster.drop_after_s
+            self.contents = Contents(self.core, self.peers, self.cluster.clock, self.peers.boot, drop_after_s)
+            self.core.contents = self.contents
+        self.replication = Replication(self.core, self.peers, self.cluster.clock, self.contents)
         self.core.replication = self.replication
         self.node = Node(self.core, self.id, "", "", Accounts(self.core, inline, self.cluster.clock, OWNER))
         for other in self.cluster.ids:
             if other != self.id:
                 self.peers.keep(other, [f"{other}:4747"])
         self.see()
+        if self.contents is not None:
+            self.contents.start()
 
     def use(self, contents: Any) -> None:
         """From now on this stands for the contents of other nodes."""
@@ -70,6 +78,8 @@ class SimNode:
         self.up = False
         self.peers.crash()
         self.replication.stop()
+        if self.contents is not None:
+            Deferred.fromCoroutine(self.contents.stop())
 
     def now_ms(self) -> int:
         """The wall clock of this node."""
@@ -77,12 +87,16 @@ class SimNode:
 
     def see(self) -> None:
         """Takes in the cluster as it is."""
-        self.replication.see(self.cluster.view_of(self.id))
+        view = self.cluster.view_of(self.id)
+        self.replication.see(view)
+        if self.contents is not None:
+            self.contents.see(view)
 
 
 @define(eq=False)
 class SimCluster:
-    """Nodes ``n1``, ``n2``, … that know each other. ``alive`` may leave out nodes that the others are to hold for dead."""
+    """Nodes ``n1``, ``n2``, … that know each other. ``dead`` are those that the others hold for dead, ``out`` those that are in
+    no layout; with ``moves_contents`` contents are placed, fetched and dropped as in production."""
 
     size: int = 3
     seed: int = 0
@@ -95,6 +109,9 @@ class SimCluster:
     ids: list[str] = field(init=False)
     nodes: dict[str, SimNode] = field(factory=dict)
     dead: set[str] = field(factory=set)
+    out: set[str] = field(factory=set)
+    moves_contents: bool = False
+    drop_after_s: float = 3600.0
 
     def __attrs_post_init__(self) -> None:
         self.random = Random(self.seed)
@@ -110,21 +127,28 @@ class SimCluster:
 
     def view_of(self, me: str) -> View:
         """The cluster as one node sees it."""
-        members = {id: Member(id, id, (f"{id}:4747",)) for id in self.ids}
-        copies = min(self.settings.copies, len(self.ids))
+        members = {id: Member(id, id, (f"{id}:4747",), out=id in self.out) for id in self.ids}
+        placed = [id for id in self.ids if id not in self.out]
+        copies = min(self.settings.copies, len(placed))
         return View(
             me,
             "simulated",
             members,
             {id: "dead" if id in self.dead else "alive" for id in self.ids},
             frozenset(self.ids) - self.dead | {me},
-            Layout.of([Place(id) for id in self.ids], copies),
+            Layout.of([Place(id) for id in placed], copies),
             self.settings,
         )
 
     def hold_for_dead(self, *ids: str) -> None:
         """From now on everybody takes these, and only these, for dead."""
         self.dead = set(ids)
+        for node in self.up():
+            node.see()
+
+    def take_out(self, *ids: str) -> None:
+        """From now on these, and only these, are in no layout."""
+        self.out = set(ids)
         for node in self.up():
             node.see()
 

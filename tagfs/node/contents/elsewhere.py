@@ -1,0 +1,184 @@
+"""One content as other nodes have it: verified pieces, from one holder after the other. Layer: node."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from blake3 import blake3
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from tagfs.errors import Corrupt, NotFound, TagfsError, Unavailable
+from tagfs.node.contents.serving import PAGE, parts
+from tagfs.node.offload import Offload
+from tagfs.node.peers.interfaces import IPeers
+from tagfs.storage.interfaces import CHUNK, DIGEST
+from tagfs.wire.node_messages import Answer, Call
+
+T = TypeVar("T")
+
+PATIENCE_S = (4.0, 8.0, 16.0, 32.0)
+"""How long a holder may take for one piece, by how often it failed before. So a slow one is left soon where there is another,
+and a slow network of 32 KiB/s is enough where there is none."""
+PAUSE_S = 0.25
+"""Before a holder that failed is asked again; twice as long each time."""
+PATIENT_WINDOW = 8
+"""Pieces of one content under way at most."""
+QUICK_S = 0.5
+"""A piece that comes sooner lets one more be under way; one that comes later, one less."""
+
+
+class Elsewhere:
+    """A content of ``size`` bytes at other nodes: at ``sources`` as far as is known, in that order, else at any of those that
+    are ``live`` now.
+
+    Every piece is a whole chunk and was verified: against the content's digest where there is only one, else against the digests
+    of chunks of the holder that gave them. Whoever stores all of it compares the whole with its digest in the end.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        peers: IPeers,
+        offload: Offload,
+        clock: IReactorTime,
+        digest: bytes,
+        size: int,
+        sources: Sequence[str],
+        live: Callable[[], Sequence[str]],
+    ) -> None:
+        self.digest = digest
+        self.size = size
+        self.count = max(1, -(-size // CHUNK))
+        """How many pieces there are."""
+        self.window = 1
+        """How many pieces may well be under way at a time, by how quick they came."""
+        self._peers = peers
+        self._offload = offload
+        self._clock = clock
+        self._sources = list(sources)
+        self._live = live
+        self._failures: dict[str, int] = {}
+        self._hopeless: dict[str, str] = {}
+        self._chunks: dict[int, Sequence[bytes]] = {}
+        self._asking_chunks = DeferredLock()
+        self._told_by = ""
+        self._under_way: set[Deferred[Any]] = set()
+        self._given_up = False
+
+    def prefer(self, sources: Sequence[str]) -> None:
+        """These have it, too."""
+        self._sources += [node for node in sources if node not in self._sources]
+
+    async def piece(self, number: int) -> bytes:
+        """One piece, counted from 0. Raises Unavailable when nobody has it, or all who have failed."""
+        wanted = self.digest if self.count == 1 else await self._chunk(number)
+        length = min(CHUNK, self.size - number * CHUNK)
+        call = Call("CHUNK", (self.digest.hex(), str(number * CHUNK), str(max(1, length))))
+        began_s = self._clock.seconds()
+
+        async def verify(answer: Answer) -> None:
+            data = answer.body
+            if len(data) != length or await self._offload.run(lambda: blake3(data).digest()) != wanted:
+                raise Corrupt(f"piece {number} of content {self.digest.hex()} came damaged")
+
+        data = (await self._ask(call, verify)).body
+        quick = self._clock.seconds() - began_s < QUICK_S
+        self.window = min(PATIENT_WINDOW, self.window + 1) if quick else max(1, self.window - 1)
+        return data
+
+    def distrust(self) -> None:
+        """The whole did not match its digest though all pieces did: whoever told the digests of chunks was wrong."""
+        self._give_up(self._told_by, "the digests of its chunks were wrong")
+        self._chunks.clear()
+
+    def give_up(self) -> None:
+        """Nothing more is wanted: what is under way ends, with Unavailable. Harmless when repeated."""
+        self._given_up = True
+        for waiting in list(self._under_way):
+            waiting.cancel()
+
+    async def _chunk(self, number: int) -> bytes:
+        """The digest of a chunk; pages of them are asked for once, and two are remembered: enough for pieces in order."""
+        page = number // PAGE
+        if page not in self._chunks:
+            async with self._asking_chunks:
+                if page not in self._chunks:
+                    self._chunks = dict([*list(self._chunks.items())[-1:], (page, await self._page(page))])
+        return self._chunks[page][number % PAGE]
+
+    async def _page(self, page: int) -> Sequence[bytes]:
+        expected = min(PAGE, self.count - page * PAGE)
+
+        async def verify(answer: Answer) -> None:
+            if len(answer.body) != expected * DIGEST:
+                raise Corrupt(f"the digests of the chunks of content {self.digest.hex()} are incomplete")
+
+        return parts((await self._ask(Call("CHUNKS", (self.digest.hex(), str(page * PAGE))), verify)).body)
+
+    async def _ask(self, call: Call, verify: Callable[[Answer], Awaitable[None]]) -> Answer:
+        """The first answer that is sound, from one holder after the other."""
+        while True:
+            holder = self._choose()
+            failures = self._failures.get(holder, 0)
+            if failures:
+                await self._stoppable(self._pause(PAUSE_S * 2 ** (failures - 1)))
+            try:
+                answer = await self._stoppable(self._peers.ask(holder, call, PATIENCE_S[failures]))
+                await verify(answer)
+            except (NotFound, Corrupt) as error:
+                self._give_up(holder, str(error))
+            except TagfsError as error:
+                self._failures[holder] = max(self._failures.get(holder, 0), failures + 1)
+                if self._failures[holder] >= len(PATIENCE_S):
+                    self._give_up(holder, str(error))
+            else:
+                self._failures.pop(holder, None)
+                if call.verb == "CHUNKS":
+                    self._told_by = holder
+                return answer
+
+    async def _stoppable(self, waiting: Deferred[T]) -> T:
+        """What comes of it, unless everything is given up meanwhile."""
+        self._under_way.add(waiting)
+        try:
+            return await waiting
+        except CancelledError:
+            raise Unavailable(f"content {self.digest.hex()} is not wanted any more") from None
+        finally:
+            self._under_way.discard(waiting)
+
+    def _choose(self) -> str:
+        if self._given_up:
+            raise Unavailable(f"content {self.digest.hex()} is not wanted any more")
+        live = self._live()
+        known = [node for node in self._sources if node in live]
+        others = [node for node in live if node not in self._sources]
+        candidates = [node for node in (*known, *others) if node not in self._hopeless]
+        if not candidates:
+            raise Unavailable(self._no_holder())
+        return min(candidates, key=lambda node: self._failures.get(node, 0))
+
+    def _no_holder(self) -> str:
+        reasons = dict(self._hopeless)
+        reasons.update({node: "has it, but cannot be reached" for node in self._sources if node not in reasons})
+        told = "; ".join(f"{node}: {why}" for node, why in reasons.items())
+        return f"no node that can be reached now has the content {self.digest.hex()}" + (f" ({told})" if told else "")
+
+    def _give_up(self, holder: str, why: str) -> None:
+        if holder and holder not in self._hopeless:
+            self._hopeless[holder] = why
+            self.log.warn(
+                "node {node} is asked no more for content {digest}: {why}",
+                node=holder,
+                digest=self.digest.hex(),
+                why=why,
+            )
+
+    def _pause(self, seconds: float) -> Deferred[None]:
+        waiting: Deferred[None] = Deferred(lambda _: call.cancel())
+        call = self._clock.callLater(seconds, waiting.callback, None)
+        return waiting
