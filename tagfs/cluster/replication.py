@@ -85,6 +85,11 @@ class Freshness:
         self._settle(node, mine)
         return any(at <= now - GRACE_S for at, _ in self._pending.get(node, ()))
 
+    def has_caught_up(self, node: str, mine: Vector) -> bool:
+        """Whether this node had all that the peer had, at some time since it was first asked."""
+        self._settle(node, mine)
+        return node in self._fresh
+
     def complete(self, peers: Sequence[str], mine: Vector, now: float) -> bool:
         """Whether all that each of the peers had :data:`FRESH_S` ago is here."""
         for node in peers:

@@ -35,6 +35,7 @@ class Together:
         cluster.tell(self._facts)
         cluster.listen(self._hear)
         cluster.watch(replication.see)
+        replication.listeners.append(cluster.learn)
 
     @property
     def refusal(self) -> str:

@@ -8,6 +8,7 @@ from tagfs.cluster.replication import FRESH_S
 from tagfs.model.principal import OWNER
 from tagfs.model.query import Tag
 from tagfs.model.query.parser import parse
+from tagfs.storage.memory import MemoryCatalog
 from tests.sim.cluster import SimCluster
 
 
@@ -134,3 +135,17 @@ def test_new_tags_are_soon_elsewhere(three):
     three.run(1)
     assert len(late) == 200
     assert max(late) < 0.05
+
+
+def test_starting(three):
+    """A node that comes new into a cluster says that it is not there yet, until it has what the others had."""
+    for number in range(5):
+        three.wait(three.store(three[1], f"f{number}"))
+    three.until(three.in_step)
+    assert [node.core.starting for node in three.up()] == ["", "", ""]
+    three[3].stop()
+    three[3].catalog = MemoryCatalog("n3")
+    three[3].start()
+    assert three[3].core.starting == "this node gets what the others have"
+    assert three.until(lambda: not three[3].core.starting, 10) < 4
+    assert three.in_step()

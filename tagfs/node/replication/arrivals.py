@@ -20,12 +20,17 @@ from tagfs.wire.node_records import Push, pack_numbers, read_record, unpack_push
 
 
 class Arrivals:
-    """Serves PUSH. ``settle`` is called after each, since whoever waits for news may have it."""
+    """Serves PUSH. ``arrived`` is told the states that became durable with each."""
 
     log = Logger()
 
     def __init__(
-        self, core: Core, peers: IPeers, puller: Puller, contents: IContents | None, settle: Callable[[], None]
+        self,
+        core: Core,
+        peers: IPeers,
+        puller: Puller,
+        contents: IContents | None,
+        arrived: Callable[[Sequence[Record]], None],
     ) -> None:
         self.received = 0
         """Records that others pushed here since the start."""
@@ -35,7 +40,7 @@ class Arrivals:
         self._peers = peers
         self._puller = puller
         self.contents = contents
-        self._settle = settle
+        self._arrived = arrived
 
     async def push(self, caller: Caller, call: Call) -> Answer:
         """PUSH origin: changes of the caller. Answered when all is durable, with the number up to which everything of the origin
@@ -53,7 +58,6 @@ class Arrivals:
             if change.fetch and self.contents is not None:
                 fetching = Deferred.fromCoroutine(self._fetch(self.contents, caller.node, name, change.number, record))
                 fetching.addErrback(lambda failure: self.log.failure("a content could not be fetched", failure))
-        self._settle()
         facts = {"upto": str(upto)}
         return Answer({**facts, "full": "1"} if full else facts)
 
@@ -73,6 +77,7 @@ class Arrivals:
         done = await self._core.committer.apply(News(records, numbers, covered, contents))
         if contents and not done.full:
             self._note_held([record for record, change in changes if change.contents])
+        self._arrived(done.states)
         return done.full
 
     def _note_held(self, records: Sequence[Record]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from tagfs.errors import TagfsError
 from tagfs.node.core import Core
@@ -17,6 +19,8 @@ from tagfs.wire.node_records import Vector, pack_vector, unpack_vector, vector_h
 POLL_S = 1.0
 """Seconds between two questions to one peer."""
 POLL_TIMEOUT_S = 2.0
+AGAIN_S = 0.2
+"""Seconds after which who did not answer is asked again."""
 
 
 class Poll:
@@ -32,7 +36,7 @@ class Poll:
         self._alive: set[str] = set()
         self._known: dict[str, tuple[str, Vector]] = {}
         self._next: dict[str, IDelayedCall] = {}
-        self._asking: dict[str, Deferred[None]] = {}
+        self._asking: dict[str, Deferred[Any]] = {}
 
     def look(self, alive: Iterable[str]) -> None:
         """These can be asked from now on, and only these."""
@@ -55,9 +59,10 @@ class Poll:
         asked_at = self._clock.seconds()
         known, vector = self._known.get(node, ("", {}))
         asking = self._peers.ask(node, Call("VECTOR", facts={"known": known} if known else {}), POLL_TIMEOUT_S)
-        done: Deferred[None] = asking.addCallback(self._take, node, vector, asked_at)
+        done: Deferred[Any] = asking.addCallback(self._take, node, vector, asked_at)
         self._asking[node] = done
-        done.addErrback(self._fail, node).addBoth(self._plan, node, asked_at)
+        done.addCallbacks(lambda _: asked_at + POLL_S, lambda failure: self._fail(failure, node))
+        done.addCallback(self._plan, node)
 
     def _take(self, answer: Answer, node: str, vector: Vector, asked_at: float) -> None:
         if not answer.facts.get("same"):
@@ -65,16 +70,15 @@ class Poll:
             self._known[node] = vector_hash(answer.body), vector
         self._heard(node, asked_at, vector)
 
-    def _fail(self, failure: object, node: str) -> None:
-        error = getattr(failure, "value", None)
-        if not isinstance(error, TagfsError) and node in self._alive:
-            self.log.failure("{node} could not be asked what it has", failure, node=node)  # type: ignore[arg-type]
+    def _fail(self, failure: Failure, node: str) -> float:
+        if not failure.check(TagfsError) and node in self._alive:
+            self.log.failure("{node} could not be asked what it has", failure, node=node)
+        return self._clock.seconds() + AGAIN_S
 
-    def _plan(self, _: object, node: str, asked_at: float) -> None:
+    def _plan(self, at: float, node: str) -> None:
         self._asking.pop(node, None)
         if node in self._alive:
-            wait_s = max(POLL_S / 10, asked_at + POLL_S - self._clock.seconds())
-            self._next[node] = self._clock.callLater(wait_s, self._ask, node)
+            self._next[node] = self._clock.callLater(max(0, at - self._clock.seconds()), self._ask, node)
 
 
 async def serve_vector(core: Core, caller: Caller, call: Call) -> Answer:

@@ -40,14 +40,14 @@ class Puller:
 
     log = Logger()
 
-    def __init__(self, core: Core, peers: IPeers, settle: Callable[[], None]) -> None:
-        """``settle`` is called after each page."""
+    def __init__(self, core: Core, peers: IPeers, arrived: Callable[[Sequence[Record]], None]) -> None:
+        """``arrived`` is told the states that became durable with each page."""
         self.pulled = 0
         """Records that came by pulling since the start."""
         self._core = core
         self._peers = peers
         self._wanted: dict[str, Callable[[], bool]] = {}
-        self._settle = settle
+        self._arrived = arrived
         self._busy = False
         self._running: Deferred[None] | None = None
         self._stopped = False
@@ -105,8 +105,8 @@ class Puller:
         self.pulled += len(records)
         mine = self._core.catalog.vector()
         if records or any(number > mine.get(name, 0) for name, number in page.covered.items()):
-            await self._core.committer.apply(News(records, page.origins, page.covered))
-            self._settle()
+            done = await self._core.committer.apply(News(records, page.origins, page.covered))
+            self._arrived(done.states)
 
     async def _fetch_record(self, node: str, ref: Ref) -> Record:
         """A record that is too large for one message; what changes meanwhile makes it begin again."""

@@ -4,7 +4,7 @@ Layer: node.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from twisted.internet.defer import DeferredList
@@ -17,7 +17,7 @@ from tagfs.cluster.replication import Freshness, demand, lacks, receivers
 from tagfs.cluster.view import View
 from tagfs.errors import Forbidden, Unavailable
 from tagfs.model.entry import partition
-from tagfs.model.record import Ref
+from tagfs.model.record import Record, Ref
 from tagfs.node.contents.interfaces import IContents
 from tagfs.node.core import Core
 from tagfs.node.interfaces import Copies, Figure
@@ -39,6 +39,8 @@ CONFIRM_S = 1.0
 STORE_S = 10.0
 """Seconds that a new content waits for its copies, and so many more as it takes at :data:`SLOWEST_BYTES_PER_S`."""
 SLOWEST_BYTES_PER_S = 1 << 20
+_NOT_JOINED = "this node is in no cluster yet"
+_CATCHING_UP = "this node gets what the others have"
 _SOON_S = 0.2
 """After so long a SYNC asks for what did not come by itself."""
 
@@ -55,9 +57,11 @@ class Replication:
     def __init__(self, core: Core, peers: IPeers, clock: IReactorTime, contents: IContents | None = None) -> None:
         self.core = core
         self.view: View | None = None
-        self.puller = Puller(core, peers, self._settle)
+        self.listeners: list[Callable[[Sequence[Record]], None]] = []
+        """Told the states of records that came from others, once they are durable here."""
+        self.puller = Puller(core, peers, self._arrive)
         self.pushers: dict[str, Pusher] = {}
-        self.arrivals = Arrivals(core, peers, self.puller, contents, self._settle)
+        self.arrivals = Arrivals(core, peers, self.puller, contents, self._arrive)
         self._peers = peers
         self._clock = clock
         self._outbox = Outbox()
@@ -68,6 +72,8 @@ class Replication:
         self._large: dict[int, list[Copy]] = {}
         self._targets: dict[int, frozenset[str]] = {}
         self._stopped = False
+        self._joining = True
+        core.starting = _NOT_JOINED
         own = origin(core.catalog.node, core.catalog.epoch)
         self._outbox.begin(own, core.catalog.vector().get(own, 0))
         core.committer.watch(self._durable)
@@ -97,6 +103,7 @@ class Replication:
                 self.pushers[node] = Pusher(node, self._peers, self._clock, self._outbox, self._settle)
             self.pushers[node].set_alive(node in view.alive)
             self.pushers[node].kick()
+        self._look_whether_started()
         self._poll.look(node for node in present if node in view.alive)
         self._settle()
 
@@ -109,6 +116,20 @@ class Replication:
         if self._is_behind(node):
             self.puller.want(node, partial(self._is_behind, node))
         self._settle()
+
+    def _look_whether_started(self) -> None:
+        """A node that comes into a cluster has begun once it has what each live member had; who was in it before and
+        meets nobody goes on with what it has."""
+        view = self.view
+        if not self._joining or view is None or not view.cluster:
+            return
+        live = [node for node in view.peers() if node in view.alive]
+        vector = self.core.catalog.vector()
+        known = any(not name.startswith(f"{view.me}/") for name in vector)
+        caught_up = bool(live) or known or not view.peers()
+        if caught_up and all(self._freshness.has_caught_up(node, vector) for node in live):
+            self._joining = False
+        self.core.starting = _CATCHING_UP if self._joining else ""
 
     def _is_behind(self, node: str) -> bool:
         return self._freshness.behind(node, self.core.catalog.vector(), self._clock.seconds())
@@ -168,7 +189,14 @@ class Replication:
             self._targets[at] = receivers(view, at, need)
         return self._targets[at]
 
+    def _arrive(self, states: Sequence[Record]) -> None:
+        for listener in self.listeners:
+            listener(states)
+        self._settle()
+
     def _settle(self) -> None:
+        if self._joining:
+            self._look_whether_started()
         self._patience.settle()
         self._trim()
 
