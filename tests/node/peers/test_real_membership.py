@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_twisted
 
+from tagfs.cluster import founding
 from tagfs.errors import Forbidden
 from tests.node.peers.cluster_world import ClusterWorld, all_alive
 from tests.node.peers.peer_world import World, failure_of
 
 
 @pytest_twisted.async_yield_fixture
-async def cluster(world: World) -> AsyncIterator[ClusterWorld]:
+async def cluster(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ClusterWorld]:
+    monkeypatch.setattr(founding, "WAIT_S", 0.0)
     made = ClusterWorld(world)
     yield made
     await made.close()
