@@ -169,7 +169,7 @@ class TestLargeContents:
         """A content that does not travel with its record is fetched by the owners, which tell when they have it."""
         three = make_cluster()
         for node in three.up():
-            node.use(Carrier(three, node))
+            node.core.contents = Carrier(three, node)
         added = three.wait(three.store(three[1], "a", data=b"x" * self.SIZE))
         assert added.copies.have >= 2
         assert len(holders(three, added)) >= 2
@@ -180,7 +180,7 @@ class TestLargeContents:
         """Who cannot fetch it says nothing; the writer hears of the copies that there are."""
         three = make_cluster()
         for node in three.up():
-            node.use(Carrier(three, node, broken=True))
+            node.core.contents = Carrier(three, node, broken=True)
         with pytest.raises(Unavailable, match="copies=1/3 kept"):
             three.wait(three.store(three[1], "a", data=b"x" * self.SIZE))
 

@@ -59,7 +59,7 @@ class SimNode:
             drop_after_s = self.cluster.drop_after_s
             self.contents = Contents(self.core, self.peers, self.cluster.clock, self.peers.boot, drop_after_s)
             self.core.contents = self.contents
-        self.replication = Replication(self.core, self.peers, self.cluster.clock, self.contents)
+        self.replication = Replication(self.core, self.peers, self.cluster.clock)
         self.core.replication = self.replication
         self.node = Node(self.core, self.id, "", "", Accounts(self.core, inline, self.cluster.clock, OWNER))
         for other in self.cluster.ids:
@@ -68,10 +68,6 @@ class SimNode:
         self.see()
         if self.contents is not None:
             self.contents.start()
-
-    def use(self, contents: Any) -> None:
-        """From now on this stands for the contents of other nodes."""
-        self.replication.arrivals.contents = contents
 
     def stop(self) -> None:
         """The process is gone, from one moment to the next."""

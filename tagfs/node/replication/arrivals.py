@@ -29,7 +29,6 @@ class Arrivals:
         core: Core,
         peers: IPeers,
         puller: Puller,
-        contents: IContents | None,
         arrived: Callable[[Sequence[Record]], None],
     ) -> None:
         self.received = 0
@@ -39,7 +38,6 @@ class Arrivals:
         self._core = core
         self._peers = peers
         self._puller = puller
-        self.contents = contents
         self._arrived = arrived
 
     async def push(self, caller: Caller, call: Call) -> Answer:
@@ -55,8 +53,10 @@ class Arrivals:
         if upto < push.last:
             self._puller.want(caller.node, lambda: self._upto(name) < push.last)
         for change, record in zip(push.changes, records, strict=True):
-            if change.fetch and self.contents is not None:
-                fetching = Deferred.fromCoroutine(self._fetch(self.contents, caller.node, name, change.number, record))
+            if change.fetch and self._core.contents is not None:
+                fetching = Deferred.fromCoroutine(
+                    self._fetch(self._core.contents, caller.node, name, change.number, record)
+                )
                 fetching.addErrback(lambda failure: self.log.failure("a content could not be fetched", failure))
         facts = {"upto": str(upto)}
         return Answer({**facts, "full": "1"} if full else facts)
@@ -81,9 +81,9 @@ class Arrivals:
         return done.full
 
     def _note_held(self, records: Sequence[Record]) -> None:
-        if self.contents is not None:
+        if self._core.contents is not None:
             held = [(record.key, content.digest) for record in records if (content := _content(record)) is not None]
-            noting = self.contents.held(self._core.node_id, held)
+            noting = self._core.contents.held(self._core.node_id, held)
             noting.addErrback(lambda failure: self.log.failure("new contents were not taken note of", failure))
 
     async def _fetch(self, contents: IContents, source: str, name: str, number: int, record: Record) -> None:

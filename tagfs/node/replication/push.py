@@ -31,9 +31,14 @@ class Pusher:
     log = Logger()
 
     def __init__(
-        self, node: str, peers: IPeers, clock: IReactorTime, outbox: Outbox, settle: Callable[[], None]
+        self,
+        node: str,
+        peers: IPeers,
+        clock: IReactorTime,
+        outbox: Outbox,
+        confirm: Callable[[str, Sequence[Copy]], None],
     ) -> None:
-        """``settle`` is called whenever the peer confirmed something."""
+        """``confirm`` is told whenever the peer confirmed something, with the contents that it holds now."""
         self.node = node
         self.alive = False
         self.confirmed = 0
@@ -42,7 +47,7 @@ class Pusher:
         self._peers = peers
         self._clock = clock
         self._outbox = outbox
-        self._settle = settle
+        self._confirm = confirm
         self._next = outbox.last + 1
         self._busy = False
         self._sending: Deferred[None] | None = None
@@ -121,10 +126,7 @@ class Pusher:
             return
         self._next = last + 1
         self.confirmed = max(self.confirmed, upto_of(answer))
-        if not answer.facts.get("full"):
-            for copy in sent:
-                copy.holders.add(self.node)
-        self._settle()
+        self._confirm(self.node, () if answer.facts.get("full") else sent)
 
     def _packed(self, items: Sequence[Outgoing]) -> tuple[list[Pushed], list[Copy]]:
         """The rows of a message, and the contents that go with it."""

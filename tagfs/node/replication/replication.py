@@ -18,7 +18,6 @@ from tagfs.cluster.view import View
 from tagfs.errors import Forbidden, Unavailable
 from tagfs.model.entry import partition
 from tagfs.model.record import Record, Ref
-from tagfs.node.contents.interfaces import IContents
 from tagfs.node.core import Core
 from tagfs.node.interfaces import Copies, Figure
 from tagfs.node.offload import Stored
@@ -54,14 +53,14 @@ class Replication:
 
     log = Logger()
 
-    def __init__(self, core: Core, peers: IPeers, clock: IReactorTime, contents: IContents | None = None) -> None:
+    def __init__(self, core: Core, peers: IPeers, clock: IReactorTime) -> None:
         self.core = core
         self.view: View | None = None
         self.listeners: list[Callable[[Sequence[Record]], None]] = []
         """Told the states of records that came from others, once they are durable here."""
         self.puller = Puller(core, peers, self._arrive)
         self.pushers: dict[str, Pusher] = {}
-        self.arrivals = Arrivals(core, peers, self.puller, contents, self._arrive)
+        self.arrivals = Arrivals(core, peers, self.puller, self._arrive)
         self._peers = peers
         self._clock = clock
         self._outbox = Outbox()
@@ -100,7 +99,7 @@ class Replication:
         self._freshness.forget(present)
         for node in present:
             if node not in self.pushers:
-                self.pushers[node] = Pusher(node, self._peers, self._clock, self._outbox, self._settle)
+                self.pushers[node] = Pusher(node, self._peers, self._clock, self._outbox, self._confirm)
             self.pushers[node].set_alive(node in view.alive)
             self.pushers[node].kick()
         self._look_whether_started()
@@ -199,6 +198,15 @@ class Replication:
             self._look_whether_started()
         self._patience.settle()
         self._trim()
+
+    def _confirm(self, node: str, copies: Sequence[Copy]) -> None:
+        """A peer has made durable what it was sent, and holds these contents."""
+        for copy in copies:
+            copy.holders.add(node)
+        if copies and self.core.contents is not None:
+            noting = self.core.contents.held(node, [(copy.entry, copy.digest) for copy in copies])
+            noting.addErrback(lambda failure: self.log.failure("copies elsewhere were not taken note of", failure))
+        self._settle()
 
     def _trim(self) -> None:
         self._outbox.trim(min((pusher.confirmed for pusher in self.pushers.values()), default=self._outbox.last))
@@ -310,7 +318,5 @@ class Replication:
         """HELD origin: the larger contents of the changes with the numbers in the body are durable at the caller."""
         if call.words == (self._outbox.origin,):
             for number in unpack_numbers(call.body):
-                for copy in self._large.get(number, ()):
-                    copy.holders.add(caller.node)
-            self._settle()
+                self._confirm(caller.node, self._large.get(number, ()))
         return Answer()
