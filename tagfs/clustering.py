@@ -20,6 +20,7 @@ from tagfs.node.cluster.cluster import Cluster, Start
 from tagfs.node.cluster.records import CoreRecords
 from tagfs.node.cluster.state import StateFile
 from tagfs.node.cluster.trace import open_trace
+from tagfs.node.contents.contents import Contents
 from tagfs.node.core import Core
 from tagfs.node.datadir import DataDirectory
 from tagfs.node.discovery.discovery import Discovery
@@ -54,6 +55,7 @@ class Neighbourhood:
     _peers: Peers = field(init=False)
     _cluster: Cluster | None = None
     _replication: Replication | None = None
+    _contents: Contents | None = None
     _discovery: Discovery | None = None
     _first_admin: FirstAdmin | None = None
     _start: Start = field(init=False)
@@ -112,6 +114,8 @@ class Neighbourhood:
         )
         replication = self._replication = Replication(core, self._peers, self.reactor)
         core.replication = replication
+        core.contents = self._contents = Contents(core, self._peers, self.reactor, self._boot)
+        cluster.watch(self._contents.see)
         if settings.discovery:
             self._discovery = Discovery(
                 self.reactor,
@@ -147,13 +151,13 @@ class Neighbourhood:
         """Begins to look for others. Raises what the catalog raises."""
         if self._cluster is not None:
             self._cluster.start()
-        for part in (self._discovery, self._first_admin):
+        for part in (self._contents, self._discovery, self._first_admin):
             if part is not None:
                 part.start()
 
     def closers(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """What stops it, in the order in which it is to be called."""
-        parts = (self._first_admin, self._discovery, self._cluster)
+        parts = (self._first_admin, self._discovery, self._cluster, self._contents)
         return [*(part.stop for part in parts if part is not None), self._stop_replication]
 
     async def _stop_replication(self) -> None:
