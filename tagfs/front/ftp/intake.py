@@ -150,6 +150,12 @@ class Intake:
             self._taker = exchange
         if verb.takes_line or self.body is not None:
             self.owed_to = exchange
+        if self.body is not None:
+            # What is here of it is given before the command begins: most then never wait for their content.
+            event = self._framing.next()
+            if event is not None:
+                assert type(event) is Piece
+                self._give_piece(event.data)
         return exchange
 
     def _exchange(self, verb: Verb, argument: bytes, body: Body | None) -> Exchange:

@@ -1,52 +1,50 @@
-"""Runs coroutines without the price of a Deferred where nothing is waited for. Layer: front."""
+"""Runs coroutines without the price of a Deferred of their own. Layer: front."""
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 
 class Work:
     """A coroutine that waits for something, or did."""
 
-    __slots__ = ("_end", "_waits")
+    __slots__ = ("_coroutine", "_waiting")
 
     def __init__(self, coroutine: Coroutine[Deferred[Any], Any, None], waiting: Deferred[Any]) -> None:
-        self._waits = False
-        self._end = Deferred.fromCoroutine(self._go_on(coroutine, waiting))
+        self._coroutine = coroutine
+        self._waiting: Deferred[Any] | None = None
+        self._wait(waiting)
 
     def cancel(self) -> None:
         """Raises CancelledError where it waits. Harmless at its end, and from inside of it, where it does not wait."""
-        if self._waits:
-            self._end.cancel()
+        if self._waiting is not None:
+            self._waiting.cancel()
 
-    def _go_on(
-        self, coroutine: Coroutine[Deferred[Any], Any, None], waiting: Deferred[Any]
-    ) -> Generator[Deferred[Any], Any, None]:
-        while True:
-            error: BaseException | None = None
-            value: Any = None
-            self._waits = True
-            try:
-                value = yield waiting
-            except GeneratorExit:
-                raise  # collected, with what it waits for; the coroutine is collected by itself, perhaps before this
-            except BaseException as raised:  # noqa: BLE001 - handed to the coroutine, which is who awaits it
-                error = raised
-            self._waits = False
-            try:
-                waiting = coroutine.send(value) if error is None else coroutine.throw(error)
-            except StopIteration:
-                return
+    def _wait(self, waiting: Deferred[Any]) -> None:
+        self._waiting = waiting
+        waiting.addBoth(self._go_on)
+
+    def _go_on(self, result: object) -> None:
+        self._waiting = None
+        error = result.value if isinstance(result, Failure) else None
+        try:
+            # A result need not be sent: the Deferred that it awaits still has it, and gives it.
+            waiting = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
+        except StopIteration:
+            return
+        self._wait(waiting)
 
 
 def begin(coroutine: Coroutine[Deferred[Any], Any, None]) -> Work | None:
     """Runs a coroutine up to where it first waits; None where it has come to its end.
 
-    ``Deferred.fromCoroutine`` alone costs several times what a cheap command costs in all, and most commands never wait.
-    The coroutine handles its own errors: one that it raises before it first waits is raised here.
+    ``Deferred.fromCoroutine`` costs several times what a cheap command costs in all; nobody waits for the end of this.
+    So the coroutine handles its own errors: one that it raises before it first waits is raised here, a later one is logged
+    as that of an unhandled Deferred.
     """
     try:
         waiting = coroutine.send(None)
