@@ -14,13 +14,13 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from threading import Lock
 from typing import Any
 
 from tagfs.errors import Corrupt, StartError, StorageFull, TagfsError, Unavailable
 from tagfs.storage.blobs.packs import OVERHEAD, Place
 from tagfs.storage.full import open_even_full, says_full
+from tagfs.storage.many_rows import insert_rows
 
 FORMAT = 1
 """``user_version`` of the database; another one is made anew."""
@@ -41,7 +41,7 @@ CREATE TABLE segments (number INTEGER PRIMARY KEY, covered_to INTEGER NOT NULL, 
     bytes INTEGER NOT NULL);
 """
 _ROWS = 64
-"""Rows that one statement asks for or writes."""
+"""Contents that one statement asks for."""
 _CACHE_KIB = 16 << 10
 _BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -230,10 +230,7 @@ class Index:
         added = sorted((digest, *place) for digest, place in batch.items() if place is not None)
         removed = ((digest,) for digest, place in batch.items() if place is None)
         with self._transaction() as database:
-            for start in range(0, len(added), _ROWS):  # several rows at once: 1.7 times as fast as one by one
-                rows = added[start : start + _ROWS]
-                marks = ",".join(["(?, ?, ?, ?)"] * len(rows))
-                database.execute(f"INSERT OR REPLACE INTO items VALUES {marks}", [*chain.from_iterable(rows)])
+            insert_rows(database, "INSERT OR REPLACE INTO items", added)
             database.executemany("DELETE FROM items WHERE digest = ?", removed)
             database.executemany("INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?)", segments)
 

@@ -15,6 +15,7 @@ from tagfs.model.record import Record, Ref, decode, encode, merge
 from tagfs.storage.catalog.origins import Origins
 from tagfs.storage.catalog.rows import HIDDEN, Shape, pack_numbers, shape, unpack_numbers
 from tagfs.storage.catalog.tree import LeafChanges, place_number
+from tagfs.storage.many_rows import insert_rows
 
 
 class Touched:
@@ -173,8 +174,8 @@ class Batch:
     def store(self, connection: sqlite3.Connection, step: int, now_ms: int) -> None:
         """Writes everything as one step of the journal."""
         many = connection.executemany
-        if self._inserted:
-            many("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", self._inserted)
+        # A row that is there already ends the transaction anyhow, so the statement need not be able to undo itself alone.
+        insert_rows(connection, "INSERT OR ROLLBACK INTO records", self._inserted)
         if self._updated:
             many(
                 "UPDATE records SET name = ?, home = ?, trashed = ?, numbers = ?, record = ? WHERE row = ?",
@@ -184,15 +185,14 @@ class Batch:
             many("UPDATE records SET numbers = ?, record = ? WHERE row = ?", self._repacked)
         if self._superseded:
             many("DELETE FROM feed WHERE origin = ? AND number = ? AND row = ?", self._superseded)
-        if self._fed:
-            many("INSERT OR REPLACE INTO feed VALUES (?, ?, ?)", self._fed)
+        insert_rows(connection, "INSERT OR REPLACE INTO feed", self._fed)
         self._store_references(connection, now_ms)
         if self.rows:
             store_step(connection, step, self.rows, self.leaves.pack())
 
     def _store_references(self, connection: sqlite3.Connection, now_ms: int) -> None:
         if self._referring:
-            connection.executemany("INSERT OR REPLACE INTO refs VALUES (?, ?, ?)", self._referring)
+            insert_rows(connection, "INSERT OR REPLACE INTO refs", self._referring)
             if connection.execute("SELECT 1 FROM orphans LIMIT 1").fetchone():
                 wanted = [(digest,) for digest, _, _ in self._referring]
                 connection.executemany("DELETE FROM orphans WHERE digest = ?", wanted)

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from tagfs.errors import ReadOnly, StorageFull
+from tagfs.storage.catalog.drain import LogDrain
 from tagfs.storage.catalog.faults import fault, reading
+from tagfs.storage.catalog.schema import log_pages
 
 READERS = 8
 """Connections that read at once; more threads than that wait for each other."""
@@ -25,7 +27,7 @@ Connect = Callable[[bool], sqlite3.Connection]
 class Database:
     """The connections to one database. Any thread may call anything."""
 
-    def __init__(self, connect: Connect, writer: sqlite3.Connection) -> None:
+    def __init__(self, path: str, connect: Connect, writer: sqlite3.Connection) -> None:
         self._connect = connect
         self._writer = writer
         self.writing = threading.RLock()
@@ -33,6 +35,7 @@ class Database:
         self.broken = ""
         """Why nothing is written any more; empty while all is well."""
         self._closed = False
+        self._drain = LogDrain(path, log_pages(path), self.writing, self.writing_apart, self.fail)
         self._readers: queue.LifoQueue[sqlite3.Connection | None] = queue.LifoQueue()
         for _ in range(READERS):
             self._readers.put(None)
@@ -57,6 +60,7 @@ class Database:
                 self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer
                 self._writer.execute("COMMIT")
+                self._drain.committed(self._writer.total_changes)
             except sqlite3.Error as error:
                 self._undo()
                 found = self._translated(error)
@@ -136,9 +140,11 @@ class Database:
             if self._closed:
                 return
             self._closed = True
+        self._drain.close()
         for _ in range(READERS):
             connection = self._readers.get()
             if connection is not None:
                 connection.close()
         with self.writing, suppress(sqlite3.Error):
             self._writer.close()
+        self._drain.close_file()

@@ -19,7 +19,9 @@ FILE = "catalog.sqlite"
 BUSY_MS = 60_000
 """How long to wait where another program (a person's sqlite3 shell) has the database locked."""
 WAL_PAGES = 8_192
-"""Pages (4 KiB) in the write-ahead log before they are moved into the database: what a crash costs at most to read again."""
+"""Pages (4 KiB) in the write-ahead log after which they are moved into the database: what a crash costs to read again."""
+WAL_MOST = 4
+"""By how many times as many the log grows where moving them takes long; then a commit does it, and takes long itself."""
 WAL_SHARE = 32
 """On a small file system the log takes at most one part in this many of it."""
 _MIN_WAL_PAGES = 64
@@ -101,8 +103,10 @@ def _connect(uri: str, path: str, write: bool) -> sqlite3.Connection:
             # FULL syncs the log at every commit: without it a power cut takes back what was acknowledged.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            pages = _log_pages(path)
-            connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+            # What a statement for many rows keeps to undo itself is a page per row: not through a file.
+            connection.execute("PRAGMA temp_store = MEMORY")
+            pages = log_pages(path)
+            connection.execute(f"PRAGMA wal_autocheckpoint = {pages * WAL_MOST}")
             connection.execute(f"PRAGMA journal_size_limit = {pages * _PAGE * 2}")
         else:
             connection.execute("PRAGMA query_only = ON")
@@ -112,7 +116,8 @@ def _connect(uri: str, path: str, write: bool) -> sqlite3.Connection:
     return connection
 
 
-def _log_pages(path: str) -> int:
+def log_pages(path: str) -> int:
+    """:data:`WAL_PAGES`, or fewer on a small file system."""
     state = os.statvfs(os.path.dirname(path) or ".")
     return min(WAL_PAGES, max(_MIN_WAL_PAGES, state.f_blocks * state.f_frsize // _PAGE // WAL_SHARE))
 

@@ -55,7 +55,9 @@ def open_directory(
     try:
         with reading():
             state = _prepare(writer, path, node)
-            return _start(directory, Database(lambda write: connecting(path, write), writer), writer, state, now_ms)
+            return _start(
+                directory, Database(path, lambda write: connecting(path, write), writer), writer, state, now_ms
+            )
     except StartError:
         writer.close()
         raise
