@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 MAX_GROUP_BYTES = 16 << 20
 """Most bytes of small contents that one group commit stores."""
+GROUP = 256
+"""Most writes of one group: more would not be cheaper, but all of them would wait for the last one."""
 
 
 class Offload(Protocol):
@@ -165,6 +167,8 @@ class GroupCommit:
         self._numbered: list[Numbered] = []
         self._queue: deque[_Write] = deque()
         self._running = False
+        self._ended: deque[tuple[object, list[_Write], list[Numbered]]] = deque()
+        self._telling = False
         self._closed = False
         self._idle: list[Deferred[None]] = []
 
@@ -200,7 +204,8 @@ class GroupCommit:
             write.answer.errback(Failure(Unavailable("the node is stopping; nothing was written")))
             return write.answer
         self._queue.append(write)
-        self._begin()
+        if not self._telling:
+            self._begin()
         return write.answer
 
     async def exclusive(self, call: Callable[[], T]) -> T:
@@ -217,7 +222,7 @@ class GroupCommit:
     async def close(self) -> None:
         """Takes nothing new, and waits until what was taken is durable."""
         self._closed = True
-        while self._running or self._queue:
+        while self._running or self._telling or self._queue:
             waiting: Deferred[None] = Deferred()
             self._idle.append(waiting)
             await waiting
@@ -233,7 +238,7 @@ class GroupCommit:
     def _take(self) -> list[_Write]:
         group: list[_Write] = []
         records = size = 0
-        while self._queue:
+        while self._queue and len(group) < GROUP:
             write = self._queue[0]
             size += sum(map(len, write.contents))
             records += write.records
@@ -243,10 +248,27 @@ class GroupCommit:
         return group
 
     def _end(self, result: object, group: list[_Write], numbered: list[Numbered]) -> None:
+        self._running = False
+        self._ended.append((result, group, numbered))
+        if len(self._queue) * 2 >= GROUP:
+            self._begin()
+        if self._telling:
+            return  # the call further out goes on with it
+        # While few wait, the next group begins when all have heard, not with the first that asks for more: what they ask
+        # for now becomes one group. Many do not wait: while they are written, the others hear and ask for more.
+        self._telling = True
+        while self._ended:
+            self._tell(*self._ended.popleft())
+        self._telling = False
+        self._begin()
+        if not self._running:
+            waiting, self._idle = self._idle, []
+            for idle in waiting:
+                idle.callback(None)
+
+    def _tell(self, result: object, group: list[_Write], numbered: list[Numbered]) -> None:
         if self._durable is not None and numbered:
             self._durable(numbered, _stored(group))
-        # The next group begins when all have heard, not with the first that asks for more: what they ask for now
-        # becomes one group, and two busy threads would mostly wait for each other's interpreter lock.
         for write in group:
             outcome = write.outcome
             if outcome is None:
@@ -254,12 +276,6 @@ class GroupCommit:
                 outcome = result
             self._heard(outcome)
             write.answer.callback(outcome)
-        self._running = False
-        self._begin()
-        if not self._running:
-            waiting, self._idle = self._idle, []
-            for idle in waiting:
-                idle.callback(None)
 
 
 def _nothing(_blob: Blob | None, _present: Sequence[Record | None]) -> Sequence[Record]:

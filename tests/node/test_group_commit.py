@@ -214,3 +214,45 @@ def test_a_full_disk_fails_the_contents_of_a_group_alone(scene: Scene) -> None:
     assert all(failed[0].check(StorageFull) for _, failed in (outcomes[0], outcomes[2]))
     assert scene.catalog.merges == [1, 1]
     scene.threads.stop()
+
+
+def test_a_group_has_a_bounded_number_of_writes(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many that wait no more go together than would be cheaper."""
+    monkeypatch.setattr(offload, "GROUP", 4)
+    outcomes = [scene.write(str(number)) for number in range(10)]
+    while scene.threads.calls:
+        scene.threads.step()
+    assert scene.catalog.merges == [1, 4, 4, 1]
+    assert [len(done) for done, _ in outcomes] == [1] * 10
+
+
+def test_answers_keep_the_order_of_the_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a group that begins early ends before the last one was told, and where who is told asks for more."""
+    monkeypatch.setattr(offload, "GROUP", 2)
+    commit = GroupCommit(Inline(), MemoryCatalog("n"), MemoryBlobStore())
+    told: list[str] = []
+
+    def ask(name: str, more: Sequence[str] = ()) -> None:
+        def tell(_: Done) -> None:
+            told.append(name)
+            for other in more:
+                ask(other)
+
+        commit.write(None, (), lambda _blob, _present: ()).addCallback(tell)
+
+    ask("first", ["second", "third", "fourth", "fifth", "sixth"])
+    assert told == ["first", "second", "third", "fourth", "fifth", "sixth"]
+
+
+def test_a_group_that_waits_begins_before_the_last_one_hears(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever hears finds the next group under way."""
+    monkeypatch.setattr(offload, "GROUP", 2)
+    under_way: list[int] = []
+    for _ in range(3):
+        scene.commit.write(None, (), lambda _blob, _present: ()).addCallback(
+            lambda _: under_way.append(len(scene.threads.calls))
+        )
+    scene.threads.step()
+    scene.threads.step()
+    assert under_way == [1, 0, 0]
+    scene.threads.stop()

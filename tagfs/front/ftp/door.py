@@ -37,7 +37,7 @@ class Limits:
     seconds."""
     pipeline: int = 1024
     """Commands read ahead of the one that runs."""
-    overlap: int = 256
+    overlap: int = 512
     """Overlapping commands (ADD) that run at once."""
     overlap_bytes: int = 8 << 20
     """Content of overlapping commands that run at once; a larger one runs alone."""
