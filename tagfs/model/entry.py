@@ -27,7 +27,7 @@ from blake3 import blake3
 from tagfs.errors import BadRequest
 from tagfs.model.names import fold
 from tagfs.model.record import Field, Record, Value
-from tagfs.model.stamp import COUNTER_BITS, Stamp
+from tagfs.model.stamp import COUNTER_BITS, ZERO, Stamp
 
 KIND = "entry"
 ID_LENGTH = 26
@@ -154,7 +154,7 @@ def entry(record: Record) -> Entry:
     trashed: int | None = None
     tags = []
     versions = []
-    current = ""
+    current = ZERO
     for field, (value, stamp) in record.fields.items():
         if field.startswith("tag:"):
             if value:
@@ -163,7 +163,7 @@ def entry(record: Record) -> Entry:
             name = str(value)
         elif field == "content":
             content = Content(*value)  # type: ignore[misc]
-            current = stamp_text(stamp)
+            current = stamp
         elif field == "added":
             added = value  # type: ignore[assignment]
         elif field == "home":
@@ -174,8 +174,10 @@ def entry(record: Record) -> Entry:
             versions.append(Version(field[8:], Content(*value)))  # type: ignore[misc]
     assert content is not None, "entry() of a record that is not whole"
     tags.sort()
-    kept = tuple(sorted(version for version in versions if version.stamp != current))
-    return Entry(record.key, name, content, added, tuple(tags), home, trashed, kept)
+    if versions:
+        shown = stamp_text(current)
+        versions = sorted(version for version in versions if version.stamp != shown)
+    return Entry(record.key, name, content, added, tuple(tags), home, trashed, tuple(versions))
 
 
 def home_of(entry: Entry) -> str:

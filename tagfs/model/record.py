@@ -103,9 +103,12 @@ def encode(record: Record) -> bytes:
         value, stamp = record.fields[name]
         values.append(value)
         written.append(stamp)
-    stamps = sorted(set(written))
-    number = {stamp: index for index, stamp in enumerate(stamps)}
-    numbers = [number[stamp] for stamp in written] if len(stamps) > 1 else [0] * len(written)
+    if not written or written.count(written[0]) == len(written):
+        stamps, numbers = written[:1], [0] * len(written)  # a record of one write, as most are
+    else:
+        stamps = sorted(set(written))
+        number = {stamp: index for index, stamp in enumerate(stamps)}
+        numbers = [number[stamp] for stamp in written]
     return msgpack.packb(  # type: ignore[no-any-return]
         (FORMAT, record.kind, record.key, stamps, names, values, numbers)
     )
