@@ -18,10 +18,10 @@ SUITES: dict[str, tuple[str, Callable[[Report, Path, int], None] | None]] = {
     # what it measures, and how on the data set; those that need none are in WITHOUT_DATA
     "queries": ("counts, first pages and facets, beside PostgreSQL and Redis", queries.run),
     "resources": ("start, memory, streams, responsiveness", resources.run),
-    "ingest": ("durable writes per second", None),
+    "ingest": ("durable writes per second", ingest.run),
     "nodes": ("requests and contents between nodes, beside a plain socket", None),
 }
-WITHOUT_DATA: dict[str, Callable[[Report], None]] = {"ingest": ingest.run, "nodes": nodes.run}
+WITHOUT_DATA: dict[str, Callable[[Report], None]] = {"nodes": nodes.run}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = Report()
     with tempfile.TemporaryDirectory(prefix="tagfs-bench-") as temporary:
         data = options.data or Path(temporary, "data")
-        if any(SUITES[name][1] for name in chosen) and not data.exists():
+        if not data.exists():
             took = fill(data, options.entries)
             report.head("The data set")
             row = figure("merge into the catalog, batches of 2,000", "tagfs", "/s", [options.entries / took])

@@ -15,6 +15,7 @@ from benchmarks.dataset import Item, items
 from tagfs.model.entry import Content, creation, entry_id
 from tagfs.model.record import Record
 from tagfs.model.stamp import HybridClock
+from tagfs.model.vocabulary import definition
 from tagfs.node.datadir import DataDirectory
 from tagfs.storage.stores import open_blobs, open_catalog
 from tests.campaigns.node_process import NodeProcess
@@ -23,7 +24,8 @@ BATCH = 2_000
 
 
 def fill(data: Path, count: int) -> float:
-    """Makes a data directory with ``count`` entries (records only, no contents); returns the seconds it took."""
+    """Makes a data directory with ``count`` entries as ADD would have stored them, the definitions of their tags included,
+    but without contents; returns the seconds it took."""
     directory = DataDirectory(data)
     node = directory.identity.id
     catalog = open_catalog(f"sqlite:{data / 'catalog'}", node)
@@ -32,13 +34,16 @@ def fill(data: Path, count: int) -> float:
     clock = HybridClock(node)
     start = time.perf_counter()
     batch: list[Record] = []
+    defined: set[str] = set()
     for item in items(count):
         batch.append(record(item, clock))
-        if len(batch) == BATCH:
+        batch += [definition(tag, batch[-1].greatest()) for tag in item.tags if tag not in defined]
+        defined.update(item.tags)
+        if len(batch) >= BATCH:
             catalog.merge(batch)
             batch = []
             if item.number % 100_000 > 100_000 - BATCH:
-                print(f"  {item.number + 1:,} entries", file=sys.stderr, flush=True)
+                print(f"  about {item.number + 1:,} entries", file=sys.stderr, flush=True)
     if batch:
         catalog.merge(batch)
     took = time.perf_counter() - start
