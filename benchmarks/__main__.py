@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = Report()
     with tempfile.TemporaryDirectory(prefix="tagfs-bench-") as temporary:
         data = options.data or Path(temporary, "data")
-        if not data.exists():
+        if any(SUITES[name][1] for name in chosen) and not data.exists():
             took = fill(data, options.entries)
             report.head("The data set")
             row = figure("merge into the catalog, batches of 2,000", "tagfs", "/s", [options.entries / took])
