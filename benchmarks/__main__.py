@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from benchmarks import ingest, nodes, queries, resources
+from benchmarks import ingest, nodes, queries, resources, web
 from benchmarks.measuring import Report, figure
 from benchmarks.node import fill
 
@@ -19,6 +19,7 @@ SUITES: dict[str, tuple[str, Callable[[Report, Path, int], None] | None]] = {
     "queries": ("counts, first pages and facets, beside PostgreSQL and Redis", queries.run),
     "resources": ("start, memory, streams, responsiveness", resources.run),
     "ingest": ("durable writes per second", ingest.run),
+    "web": ("searches, downloads and uploads by HTTP, beside twisted.web and nginx", web.run),
     "nodes": ("requests and contents between nodes, beside a plain socket", None),
 }
 WITHOUT_DATA: dict[str, Callable[[Report], None]] = {"nodes": nodes.run}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import socket
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from blake3 import blake3
 
 from benchmarks.dataset import Item, items
+from benchmarks.measuring import timed_us
 from tagfs.model.entry import Content, creation, entry_id
 from tagfs.model.record import Record
 from tagfs.model.stamp import HybridClock
@@ -104,3 +106,24 @@ def running(data: Path) -> Iterator[NodeProcess]:
         yield node
     finally:
         node.stop()
+
+
+def growth(node: NodeProcess, call: Callable[[], None]) -> tuple[float, float]:
+    """By how many MiB the node's memory grows at most during a call, and the microseconds that it takes."""
+    before = node.resident_bytes()
+    peak = before
+    over = threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not over.wait(0.02):
+            peak = max(peak, node.resident_bytes())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        took = timed_us(call)
+    finally:
+        over.set()
+        watcher.join()
+    return (peak - before) / (1 << 20), took

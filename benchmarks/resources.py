@@ -6,9 +6,7 @@ import multiprocessing
 import os
 import shutil
 import tempfile
-import threading
 import time
-from collections.abc import Callable
 from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -17,7 +15,7 @@ from attrs import evolve
 
 from benchmarks.dataset import tag
 from benchmarks.measuring import Report, figure, timed_us
-from benchmarks.node import Line, running
+from benchmarks.node import Line, growth, running
 from tests.campaigns.node_process import NodeProcess
 
 MIB = 1 << 20
@@ -57,31 +55,12 @@ def _streams(report: Report, node: NodeProcess, count: int) -> None:
             nonlocal rows
             rows = line.ask(query) - 1
 
-        growth, took_us = _growth(node, ask)
+        grown, took_us = growth(node, ask)
         assert rows == count, (rows, count)
         report.add(figure(f"FIND of everything, {what}", "tagfs", "rows/s", [count / took_us * 1e6]))
-        row = figure(f"growth during FIND of everything, {what}", "tagfs", "MiB", [growth])
-        report.add(evolve(row, goal=f"under {GROWTH_MIB} MiB", met=growth < GROWTH_MIB))
+        row = figure(f"growth during FIND of everything, {what}", "tagfs", "MiB", [grown])
+        report.add(evolve(row, goal=f"under {GROWTH_MIB} MiB", met=grown < GROWTH_MIB))
     line.close()
-
-
-def _growth(node: NodeProcess, call: Callable[[], None]) -> tuple[float, float]:
-    """By how many MiB the node's memory grows at most during a call, and the microseconds that it takes."""
-    before = node.resident_bytes()
-    peak = before
-    over = threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not over.wait(0.02):
-            peak = max(peak, node.resident_bytes())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    took = timed_us(call)
-    over.set()
-    watcher.join()
-    return (peak - before) / MIB, took
 
 
 def _responsiveness(report: Report, node: NodeProcess) -> None:
@@ -139,10 +118,10 @@ def _large_body(report: Report) -> None:
                 assert line.line()[:3] == b"150"
                 assert line.line()[:3] == b"250"
 
-            growth, took_us = _growth(node, add)
+            grown, took_us = growth(node, add)
             line.close()
     finally:
         shutil.rmtree(directory)
     report.add(figure("ADD of 3 GiB, durable", "tagfs", "MiB/s", [BODY / MIB / took_us * 1e6]))
-    row = figure("growth during ADD of 3 GiB", "tagfs", "MiB", [growth])
-    report.add(evolve(row, goal=f"under {GROWTH_MIB} MiB", met=growth < GROWTH_MIB))
+    row = figure("growth during ADD of 3 GiB", "tagfs", "MiB", [grown])
+    report.add(evolve(row, goal=f"under {GROWTH_MIB} MiB", met=grown < GROWTH_MIB))

@@ -1,0 +1,80 @@
+"""Answers that would be made again just as they were: the same question, by the same one, while nothing has changed. Layer: front.
+
+The node says with :attr:`~tagfs.node.interfaces.INode.generation` whether anything has changed. What it does not count (who can be
+reached, copies that are being made) is told at most :data:`FRESH_S` late.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
+
+from tagfs.front.web.exchange import Exchange
+from tagfs.front.web.reply import Reply, pack
+from tagfs.front.web.routes import Answer
+from tagfs.model.principal import Principal
+from tagfs.node.interfaces import INode
+
+FRESH_S = 0.5
+"""How long an answer is given again, in seconds."""
+MOST_BYTES = 8 << 20
+"""Bytes of all answers that are kept."""
+LARGEST = 1 << 20
+"""Bytes of one."""
+
+Key = tuple[Principal, str, bool]
+
+
+@frozen
+class _Kept:
+    generation: int
+    until_s: float
+    body: bytes
+    type: str
+    headers: tuple[tuple[str, str], ...]
+
+
+class Answers:
+    """The answers of one listener, the one kept last at the end."""
+
+    def __init__(self, node: INode, clock: IReactorTime) -> None:
+        self._node = node
+        self._clock = clock
+        self._kept: OrderedDict[Key, _Kept] = OrderedDict()
+        self._bytes = 0
+
+    def find(self, key: Key) -> Reply | None:
+        """The answer, where it still holds."""
+        kept = self._kept.get(key)
+        if kept is None or kept.generation != self._node.generation or kept.until_s < self._clock.seconds():
+            return None
+        return Reply(200, kept.body, kept.type, list(kept.headers))
+
+    def keep(self, key: Key, generation: int, reply: Reply) -> None:
+        """Keeps an answer that was asked for when the node had that generation; only where it still has."""
+        size = len(reply.body)
+        if reply.status != 200 or size > LARGEST or generation != self._node.generation:
+            return
+        until_s = self._clock.seconds() + FRESH_S
+        self._drop(self._kept.pop(key, None))
+        self._kept[key] = _Kept(generation, until_s, reply.body, reply.type, tuple(reply.headers))
+        self._bytes += size
+        while self._bytes > MOST_BYTES:
+            self._drop(self._kept.popitem(last=False)[1])
+
+    def _drop(self, kept: _Kept | None) -> None:
+        if kept is not None:
+            self._bytes -= len(kept.body)
+
+
+def kept(answer: Answer) -> Answer:
+    """An answer that depends on nothing but who asks, the URL, and what the node keeps."""
+
+    async def again(exchange: Exchange) -> Reply:
+        reply = await answer(exchange)
+        pack(reply, exchange.header("accept-encoding"))
+        return reply
+
+    return again
