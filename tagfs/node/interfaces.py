@@ -174,6 +174,10 @@ class INode(Interface):
         "str: empty, or why this node cannot serve everything yet: it joins, or gets what others have."
     )
 
+    generation = Attribute(
+        "int: while it is the same, find, tags and info answer a principal as before, but for who can be reached and copies."
+    )
+
     def anonymous() -> Principal:
         """Not a coroutine. Who a session is before it logs in: the owner, where there are no users and the listener is
         on loopback; nobody, or what ``--anonymous`` says, otherwise."""

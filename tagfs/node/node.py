@@ -62,6 +62,10 @@ class Node:
     def starting(self) -> str:
         return self._core.starting
 
+    @property
+    def generation(self) -> int:
+        return self._core.changes
+
     # Users
 
     @property

@@ -174,6 +174,7 @@ class FakeNode:
         self.read_only = ""
         self.full = ""
         self.starting = ""
+        self.generation = 0
         self.entries: dict[str, Entry] = {}
         self.blobs: dict[bytes, bytes] = {}
         self.slots: dict[tuple[str, str], bytes] = {}

@@ -8,7 +8,7 @@ import sys
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from tagfs.front.ftp.steps import begin
+from tagfs.front.steps import begin
 
 
 def test_runs_to_the_end_and_hands_on_what_is_waited_for() -> None:

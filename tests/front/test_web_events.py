@@ -126,7 +126,8 @@ async def test_listeners_go_when_the_client_or_the_node_goes(web: WebWorld) -> N
     await until(lambda: feed._listeners == 3)
     await until(lambda: len(feed._waiting) == 3)
     await Deferred.fromCoroutine(web.factory.close())
-    assert all(end.endswith(b"0\r\n\r\n") for end in await gatherResults(staying))
+    ends = await gatherResults(staying)
+    assert all(end.endswith(b"0\r\n\r\n") for end in ends), ends
     assert not feed._listeners and not feed._waiting
 
 

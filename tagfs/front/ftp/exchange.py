@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 
 from tagfs.front.ftp.body import Body
 from tagfs.front.ftp.door import DOOR
-from tagfs.front.ftp.steps import Work
 from tagfs.front.ftp.verb import Verb
+from tagfs.front.steps import Work
 from tagfs.model.principal import Principal
 from tagfs.node.interfaces import INode
 

@@ -29,9 +29,9 @@ from tagfs.front.ftp.door import Door, Files
 from tagfs.front.ftp.exchange import Exchange
 from tagfs.front.ftp.intake import HttpSeen, Intake
 from tagfs.front.ftp.schedule import Schedule
-from tagfs.front.ftp.steps import begin
 from tagfs.front.ftp.tls import TlsContext
 from tagfs.front.ftp.watch import Watch
+from tagfs.front.steps import begin
 from tagfs.model.principal import Principal, Role
 from tagfs.node.interfaces import INode
 

@@ -12,8 +12,9 @@ from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
 from tagfs.front.web.exchange import Exchange
-from tagfs.front.web.reply import Reply, pack
-from tagfs.front.web.routes import Answer
+from tagfs.front.web.parameters import Parameters
+from tagfs.front.web.reply import Reply, pack, takes_gzip
+from tagfs.front.web.routes import Route
 from tagfs.model.principal import Principal
 from tagfs.node.interfaces import INode
 
@@ -50,7 +51,7 @@ class Answers:
         kept = self._kept.get(key)
         if kept is None or kept.generation != self._node.generation or kept.until_s < self._clock.seconds():
             return None
-        return Reply(200, kept.body, kept.type, list(kept.headers))
+        return Reply(200, kept.body, kept.type, list(kept.headers), packed=True)
 
     def keep(self, key: Key, generation: int, reply: Reply) -> None:
         """Keeps an answer that was asked for when the node had that generation; only where it still has."""
@@ -69,12 +70,23 @@ class Answers:
             self._bytes -= len(kept.body)
 
 
-def kept(answer: Answer) -> Answer:
-    """An answer that depends on nothing but who asks, the URL, and what the node keeps."""
+async def answer(exchange: Exchange, route: Route) -> Reply:
+    """What a route answers. Raises TagfsError or Refused."""
+    query = exchange.target.partition("?")[2]
+    if query and not route.for_people:
+        exchange.query = Parameters(query, route.query, route.several)
+    return await route.answer(exchange)
 
-    async def again(exchange: Exchange) -> Reply:
-        reply = await answer(exchange)
-        pack(reply, exchange.header("accept-encoding"))
-        return reply
 
-    return again
+async def answer_kept(exchange: Exchange, route: Route) -> Reply:
+    """What a route answers whose answers are ``lasting``, or answered a moment ago."""
+    answers = exchange.door.answers
+    accepts = exchange.header("accept-encoding")
+    key = (exchange.principal, exchange.target, takes_gzip(accepts))
+    reply = answers.find(key)
+    if reply is None:
+        generation = exchange.node.generation
+        reply = await answer(exchange, route)
+        pack(reply, accepts)
+        answers.keep(key, generation, reply)
+    return reply

@@ -49,5 +49,5 @@ ROUTES = (
     Route("POST", "/api/v1/retag", retag),
     Route("POST", "/api/v1/delete", delete),
     Route("POST", "/api/v1/restore", restore),
-    Route("GET", "/api/v1/tags", tags, ("q", "prefix", "limit", "sort")),
+    Route("GET", "/api/v1/tags", tags, ("q", "prefix", "limit", "sort"), lasting=True),
 )

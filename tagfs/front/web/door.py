@@ -17,6 +17,7 @@ from tagfs.front.web.sessions import Sessions
 from tagfs.node.interfaces import INode
 
 if TYPE_CHECKING:
+    from tagfs.front.web.answers import Answers
     from tagfs.front.web.feed import Feed
     from tagfs.front.web.thumbnails import Studio
 
@@ -36,6 +37,7 @@ class Door:
     studio: Studio
     feed: Feed
     sessions: Sessions
+    answers: Answers
     limits: Limits = field(factory=Limits)
     names: frozenset[str] = frozenset()
     """Host names, in lower case, by which this listener may be asked for besides its address."""

@@ -92,7 +92,7 @@ def only(identifier: str) -> Query:
 
 
 ROUTES = (
-    Route("GET", PATH, find, ("q", "limit", "sort", "after")),
+    Route("GET", PATH, find, ("q", "limit", "sort", "after"), lasting=True),
     Route("POST", PATH, add, ("name", "tag", "folder", "modified"), ("tag",)),
     Route("GET", PATH + "/{id}", show),
     Route("PATCH", PATH + "/{id}", change),

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from tagfs.errors import BadRequest, TooLarge
 from tagfs.front.web.body import Body
 from tagfs.front.web.door import Door
-from tagfs.front.web.parameters import Parameters, read_object
+from tagfs.front.web.parameters import NO_PARAMETERS, Parameters, read_object
 from tagfs.front.web.reply import JSON, Refused
 from tagfs.front.web.sessions import Session
 from tagfs.model.principal import NOBODY, Principal
@@ -23,21 +23,22 @@ _log = Logger(namespace="tagfs.web")
 class Exchange:
     """A request that has passed all checks of HTTP, site and route.
 
-    ``values`` are those of the route's placeholders; ``header`` gives a header's text (several of one name joined by a
-    comma), or None; ``peer`` names the client for the log; ``secure`` tells whether it came under TLS; ``session`` is set where
-    a browser's cookie told who asks.
+    ``target`` is its path and query as they came; ``query`` is set before it is answered; ``values`` are those of the route's
+    placeholders; ``header`` gives a header's text (several of one name joined by a comma), or None; ``peer`` names the client for
+    the log; ``secure`` tells whether it came under TLS; ``session`` is set where a browser's cookie told who asks.
     """
 
     door: Door
     method: str
+    target: str
     values: Mapping[str, str]
-    query: Parameters
     header: Callable[[str], str | None]
     body: Body
     principal: Principal
     peer: str
     secure: bool
     session: Session | None = None
+    query: Parameters = NO_PARAMETERS
 
     @property
     def node(self) -> INode:

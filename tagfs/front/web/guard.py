@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -22,6 +23,13 @@ def host_name(authority: str) -> str | None:
     """The host of ``host[:port]``, in lower case and without brackets or final dot; None where it is malformed."""
     found = _AUTHORITY.fullmatch(authority)
     return found[1].strip("[]").rstrip(".").lower() if found else None
+
+
+@lru_cache(256)
+def is_own_authority(authority: str, local: str, names: frozenset[str]) -> bool:
+    """Whether a Host header means this listener (:func:`is_own_host`). The same few come again and again."""
+    name = host_name(authority)
+    return name is not None and is_own_host(name, local, names)
 
 
 def is_own_host(name: str, local: str, names: Collection[str]) -> bool:

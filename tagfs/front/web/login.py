@@ -46,9 +46,9 @@ async def who_asks(
     for a change of a session without its token.
     """
     anonymous = node.anonymous()
-    authorization = header("authorization")
     if not node.has_users:
         return anonymous, None
+    authorization = header("authorization")
     if authorization is not None and not public:
         return await node.login(*read_basic(authorization), peer), None
     session = sessions.find(header("cookie"))

@@ -68,6 +68,9 @@ class Parameters:
         return text == "true"
 
 
+NO_PARAMETERS = Parameters("", ())
+
+
 def read_object(data: bytes, members: Mapping[str, type]) -> dict[str, object]:
     """A JSON object whose members are among ``members``, with values of their types: ``str``, or ``list`` of texts."""
     try:

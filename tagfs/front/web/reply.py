@@ -33,7 +33,7 @@ INERT = "default-src 'none'; frame-ancestors 'none'; sandbox"
 @define(eq=False)
 class Reply:
     """An answer. ``stream`` sends the ``length`` bytes of the body in place of ``body``, or as many as it likes where it is
-    ``endless``; ``abandon`` is called where it will not be asked to."""
+    ``endless``; ``abandon`` is called where it will not be asked to. ``packed``: it was decided whether to compress it."""
 
     status: int = 200
     body: bytes = b""
@@ -44,6 +44,7 @@ class Reply:
     stream: Callable[[Outflow], Coroutine[Any, Any, None]] | None = None
     length: int | None = None
     endless: bool = False
+    packed: bool = False
     abandon: Callable[[], None] = lambda: None
 
 
@@ -84,19 +85,22 @@ def problem_of(error: TagfsError) -> Reply:
 
 def pack(reply: Reply, accepts: str | None) -> None:
     """Compresses JSON and text of some size for a client that takes gzip."""
-    if reply.stream is not None or not reply.type.startswith(("application/", "text/")):
+    if reply.packed or reply.stream is not None or not reply.type.startswith(("application/", "text/")):
         return
     if len(reply.body) < _WORTH_PACKING:
         return
+    reply.packed = True
     reply.headers.append(("Vary", "Accept-Encoding"))
-    if _takes_gzip(accepts or ""):
+    if takes_gzip(accepts):
         packer = zlib.compressobj(1, zlib.DEFLATED, 31)
         reply.body = packer.compress(reply.body) + packer.flush()
         reply.headers.append(("Content-Encoding", "gzip"))
 
 
-def _takes_gzip(accepts: str) -> bool:
+def takes_gzip(accepts: str | None) -> bool:
     """Whether an Accept-Encoding header (RFC 9110 section 12.5.3) allows gzip."""
+    if accepts is None:
+        return False
     for item in accepts.split(","):
         coding, _, weight = item.partition(";")
         if coding.strip().lower() == "gzip":

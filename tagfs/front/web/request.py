@@ -19,18 +19,23 @@ from twisted.python.failure import Failure
 from twisted.web import http
 
 from tagfs.errors import BadRequest, Forbidden, TagfsError
+from tagfs.front.steps import begin
 from tagfs.front.web import guard
+from tagfs.front.web.answers import answer, answer_kept
 from tagfs.front.web.body import Body, Cut, SpooledBody
 from tagfs.front.web.door import DOOR
 from tagfs.front.web.exchange import Exchange
 from tagfs.front.web.login import login_wanted, who_asks
 from tagfs.front.web.outflow import Outflow
-from tagfs.front.web.parameters import Parameters
 from tagfs.front.web.reply import STRICT, Refused, Reply, pack, problem, problem_of
 from tagfs.front.web.routes import Route
 
 if TYPE_CHECKING:
     from tagfs.front.web.channel import Channel
+
+
+_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
+_STRICT = "\r\n".join(f"{name}: {value}" for name, value in STRICT)
 
 
 class _Spent:
@@ -70,6 +75,16 @@ class WebRequest(http.Request):
         self._body = Body(0)
 
     # What the channel calls
+
+    def parseCookies(self) -> None:
+        """Twisted: the headers are there. Cookies are read by who asks for them."""
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Twisted: the request is whole. Arguments and forms are read elsewhere, and only where they are wanted."""
+        if self.content is not None:
+            self.content.seek(0, 0)
+        self.method, self.uri, self.clientproto = command, path, version
+        self.process()
 
     def gotLength(self, length: int | None) -> None:
         """Twisted: the headers are there, ``length`` bytes of body follow (None: chunked)."""
@@ -131,7 +146,13 @@ class WebRequest(http.Request):
 
     def _begin(self, expected: Sequence[bytes] | None) -> None:
         self._begun = True
-        Deferred.fromCoroutine(self._answer(expected)).addErrback(self._bug)
+        begin(self._answer_always(expected))
+
+    async def _answer_always(self, expected: Sequence[bytes] | None) -> None:
+        try:
+            await self._answer(expected)
+        except Exception:  # noqa: BLE001 - it is told, and the client sees the connection end
+            self._bug(Failure())
 
     def _bug(self, failure: Failure) -> None:
         self.log.failure("a request could not be answered", failure)
@@ -146,7 +167,10 @@ class WebRequest(http.Request):
                 door.node, door.sessions, exchange.method, self._header, exchange.peer, route.public
             )
             known = exchange.session is not None or self._header("authorization") is not None
-            reply = await route.answer(exchange)
+            if route.lasting:
+                reply = await answer_kept(exchange, route)
+            else:
+                reply = await answer(exchange, route)
         except Refused as refused:
             reply = refused.reply
         except Forbidden as error:
@@ -178,13 +202,13 @@ class WebRequest(http.Request):
         return route, Exchange(
             door,
             method,
+            f"{path}?{query}",
             values,
-            Parameters("" if route.for_people else query, route.query, route.several),
             self._header,
             self._body,
             door.node.anonymous(),
             str(getattr(self.client, "host", "")),
-            bool(self.isSecure()),  # type: ignore[no-untyped-call]
+            self.channel.secure,
         )
 
     def _ask_for_login(self, error: Forbidden) -> Reply:
@@ -211,10 +235,9 @@ class WebRequest(http.Request):
         """Raises Refused for what another site may have made a browser send."""
         door = self.channel.factory.door
         local = str(getattr(self.host, "host", "127.0.0.1"))
-        if authority or self.clientproto == b"HTTP/1.1":
-            name = guard.host_name(authority)
-            if name is None or not guard.is_own_host(name, local, door.names):
-                raise Refused(421, f"{authority[:80]!r} is no name of this node; the setting web_names can add it")
+        told = authority or self.clientproto == b"HTTP/1.1"
+        if told and not guard.is_own_authority(authority, local, door.names):
+            raise Refused(421, f"{authority[:80]!r} is no name of this node; the setting web_names can add it")
         if method not in guard.SAFE_METHODS:
             foreign = guard.foreign_origin(self._header("origin"), self._header("sec-fetch-site"), authority)
             if foreign:
@@ -262,35 +285,47 @@ class WebRequest(http.Request):
         self._replying = True
         self.endless = reply.endless
         pack(reply, self._header("accept-encoding"))
-        self._head(reply)
+        head = self._head(reply)
         if reply.stream is None or self.method == b"HEAD":
             reply.abandon()
-            self.write(reply.body)  # type: ignore[no-untyped-call]
+            bare = self.method == b"HEAD" or reply.status in http.NO_BODY_CODES
+            self.channel.write(head if bare else head + reply.body)
             self._done()
             return
+        self.channel.write(head)
         self._outflow = Outflow(self)
-        self.write(b"")  # type: ignore[no-untyped-call]
         Deferred.fromCoroutine(reply.stream(self._outflow)).addCallbacks(self._streamed, self._broken).addErrback(
             self._bug
         )
 
-    def _head(self, reply: Reply) -> None:
-        self.setResponseCode(reply.status, HTTPStatus(reply.status).phrase.encode())
-        headers = self.responseHeaders
-        headers.setRawHeaders("Date", [self.channel.factory.date()])
-        for name, value in STRICT:
-            headers.setRawHeaders(name, [value])
-        headers.setRawHeaders("Content-Security-Policy", [reply.policy])
-        headers.setRawHeaders("Cache-Control", [reply.cache])
-        for name, value in reply.headers:
-            headers.addRawHeader(name, value)
+    def _head(self, reply: Reply) -> bytes:
+        """Status line and headers. Made here rather than by Twisted, which asks each header's name and value again and again
+        whether they are ones."""
+        status, channel = reply.status, self.channel
+        self.setResponseCode(status, _PHRASES[status])
+        lines = [
+            f"{self.clientproto.decode()} {status} {_PHRASES[status].decode()}",
+            f"Date: {channel.factory.date()}",
+            _STRICT,
+            f"Content-Security-Policy: {reply.policy}",
+            f"Cache-Control: {reply.cache}",
+            *(f"{name}: {value}" for name, value in reply.headers),
+        ]
         if reply.type:
-            headers.setRawHeaders("Content-Type", [reply.type])
-        if reply.status not in http.NO_BODY_CODES and not reply.endless:
-            length = len(reply.body) if reply.length is None else reply.length
-            headers.setRawHeaders("Content-Length", [str(length)])
-        if not self.channel.persistent:
-            headers.setRawHeaders("Connection", ["close"])
+            lines.append(f"Content-Type: {reply.type}")
+        if status not in http.NO_BODY_CODES:
+            if not reply.endless:
+                lines.append(f"Content-Length: {len(reply.body) if reply.length is None else reply.length}")
+            elif self.clientproto == b"HTTP/1.1" and self.method != b"HEAD":
+                lines.append("Transfer-Encoding: chunked")
+                self.chunked = 1
+        if not channel.persistent:
+            lines.append("Connection: close")
+        head = "\r\n".join(lines)
+        # A value with a line end in it would begin another header, or the body; whoever makes one lets nothing like that in.
+        assert head.count("\n") == head.count("\r") == len(lines) - 1 + len(STRICT) - 1, "a header has a line end in it"
+        self.startedWriting = 1
+        return f"{head}\r\n\r\n".encode()
 
     def _streamed(self, _: None) -> None:
         if not self._disconnected:

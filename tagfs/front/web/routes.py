@@ -17,7 +17,8 @@ Answer = Callable[["Exchange"], Coroutine[Any, Any, Reply]]
 class Route(NamedTuple):
     """A method on a path; ``{name}`` in the path stands for one segment. ``query`` are the parameters it knows, and
     ``several`` those of them that may be repeated. ``public``: answered without a login, too. ``for_people``: a part of the
-    page, so other parameters (links in mails get some appended) are passed over."""
+    page, so other parameters (links in mails get some appended) are passed over. ``lasting``: the answer depends on nothing
+    but who asks, the URL, and what the node keeps, and holds until something changes."""
 
     method: str
     path: str
@@ -26,6 +27,7 @@ class Route(NamedTuple):
     several: tuple[str, ...] = ()
     public: bool = False
     for_people: bool = False
+    lasting: bool = False
 
 
 class Routes:

@@ -14,6 +14,7 @@ from twisted.web.http import Request
 from zope.interface import implementer
 
 from tagfs.front.tally import Tally
+from tagfs.front.web.answers import Answers
 from tagfs.front.web.api import ROUTES
 from tagfs.front.web.channel import Channel
 from tagfs.front.web.door import DOOR, Door
@@ -62,6 +63,7 @@ class WebFactory(Factory):
             Studio(clock),
             Feed(node, clock),
             Sessions(node, clock),
+            Answers(node, clock),
             limits or Limits(),
             lowered,
         )

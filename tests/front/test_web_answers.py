@@ -1,0 +1,149 @@
+"""Answers that are given again: only to the same one, only while nothing changed, and no longer than a moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+
+from tagfs.front.web import answers as module
+from tagfs.front.web.answers import FRESH_S, Answers
+from tagfs.front.web.reply import Reply, document
+from tagfs.front.web.site import WebFactory
+from tagfs.model.principal import OWNER, Principal, Role
+from tests.front.web_world import API, Client, WebWorld, web
+
+__all__ = ["web"]
+
+KEY = (OWNER, "/x?q=a", False)
+
+
+async def test_a_change_is_seen_by_the_next_question(web: WebWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same question costs the node nothing as long as nothing changes; after any change it is asked again, by whatever
+    door that came."""
+    asked: list[Any] = []
+    find = web.node.find
+
+    async def counted(*args: Any, **more: Any) -> Any:
+        asked.append(args)
+        return await find(*args, **more)
+
+    monkeypatch.setattr(web.node, "find", counted)
+    monkeypatch.setattr(module, "FRESH_S", 3600.0)
+
+    def total(client: Client, query: str = "q=t&limit=5", **headers: str) -> int:
+        return int(client.get(f"{API}/entries?{query}", **headers).json()["total"])
+
+    def work(client: Client) -> None:
+        for number in range(5):
+            client.put_entry(f"f{number}", "t")
+            for _ in range(3):
+                assert total(client) == number + 1
+        assert len(asked) == 5
+        identifier = client.get(f"{API}/entries?q=name:f0").json()["entries"][0]["id"]
+        for change, left in (
+            (("DELETE", f"{API}/entries/{identifier}", None), 4),
+            (("POST", f"{API}/restore", {"query": "t"}), 5),
+            (("PATCH", f"{API}/entries/{identifier}", {"delete_tags": ["t"]}), 4),
+        ):
+            client.ask(*change)
+            assert total(client) == left
+        assert [row["tag"] for row in client.get(f"{API}/tags").json()["tags"]] == ["t"]
+        client.ask("POST", f"{API}/retag", {"query": "t", "add_tags": ["u"]})
+        assert len(client.get(f"{API}/tags").json()["tags"]) == 2
+
+    await web.session(work)
+    before = len(asked)
+    await web.session(lambda client: [total(client, "q=t"), total(client, "q=t"), total(client, "q=t&sort=name")])
+    assert len(asked) == before + 2
+
+
+async def test_packed_and_plain_are_two_answers(web: WebWorld) -> None:
+    """Who takes no gzip gets none, whoever asked before; wrong parameters are refused each time."""
+    for number in range(20):
+        await web.add(f"f{number}", "some tag")
+
+    def work(client: Client) -> None:
+        for encoding in ("gzip", "identity", "gzip", "identity"):
+            answer = client.get(f"{API}/entries", Accept_Encoding=encoding)
+            assert (answer.headers["Content-Encoding"] == "gzip") is (encoding == "gzip")
+            assert answer.headers["Vary"] == "Accept-Encoding"
+            assert client.get(f"{API}/entries?limitt=1").status == 400
+        assert client.ask("HEAD", f"{API}/entries").body == b""
+        assert len(client.get(f"{API}/entries").body) > 1000
+
+    await web.session(work)
+
+
+async def test_answers_belong_to_who_asked(web: WebWorld) -> None:
+    """What one principal was told is not told to another, nor to the same one with other rights."""
+    answers = Answers(web.node, Clock())
+    answers.keep(KEY, web.node.generation, document({}))
+    assert answers.find(KEY) is not None
+    for other in (Principal("ann", Role.READ), OWNER._replace(role=Role.READ), OWNER._replace(confine="t")):
+        assert answers.find((other, *KEY[1:])) is None
+
+
+async def test_answers_end(web: WebWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the next change, after a moment in any case; errors, and answers to a question that a change overtook, are not kept;
+    all together are bounded."""
+    clock = Clock()
+    answers = Answers(web.node, clock)
+    answers.keep(KEY, web.node.generation, document({}))
+    clock.advance(FRESH_S)
+    assert answers.find(KEY) is not None
+    clock.advance(0.01)
+    assert answers.find(KEY) is None
+    before = web.node.generation
+    answers.keep(KEY, before, document({}))
+    await web.add("a")
+    assert answers.find(KEY) is None
+    answers.keep(KEY, before, document({}))
+    answers.keep(KEY, web.node.generation, Reply(404))
+    assert answers.find(KEY) is None
+    monkeypatch.setattr(module, "MOST_BYTES", 1000)
+    for number in range(10):
+        answers.keep((OWNER, str(number), False), web.node.generation, Reply(200, b"x" * 300))
+    held = [number for number in range(10) if answers.find((OWNER, str(number), False)) is not None]
+    assert held == [7, 8, 9]
+    monkeypatch.setattr(module, "LARGEST", 100)
+    answers.keep(KEY, web.node.generation, Reply(200, b"x" * 101))
+    assert answers.find(KEY) is None
+
+
+async def test_bytes_go_out_in_order_whatever_the_kernel_takes(web: WebWorld) -> None:
+    """Handed over at once as far as there is room, else by the reactor; never past what waits, never after the end."""
+    sent = bytearray()
+    factory = WebFactory(web.node, Clock())
+
+    class Transport:
+        connected, disconnecting = True, False
+        room = 0
+
+        def __init__(self) -> None:
+            self.dataBuffer = b""
+            self._tempDataBuffer: list[bytes] = []
+
+        def writeSomeData(self, data: bytes) -> int:
+            part = bytes(data[: min(self.room, 4)])
+            sent.extend(part)
+            self.room -= len(part)
+            return len(part)
+
+        def write(self, data: bytes) -> None:
+            self._tempDataBuffer.append(data)
+
+    channel, transport = factory.buildProtocol(None), Transport()
+    channel.transport, channel._direct = transport, True
+    transport.room = 10
+    channel.write(b"0123456")
+    channel.write(b"789abc")
+    assert (bytes(sent), transport._tempDataBuffer) == (b"0123456789", [b"abc"])
+    transport.room = 10
+    channel.writeSequence([b"d", b"ef"])
+    assert (bytes(sent), transport._tempDataBuffer) == (b"0123456789", [b"abc", b"def"])
+    transport._tempDataBuffer.clear()
+    transport.disconnecting = True
+    channel.write(b"late")
+    assert len(sent) == 10
