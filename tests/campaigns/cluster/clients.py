@@ -27,10 +27,10 @@ class ClusterClient(threading.Thread):
         self.history = history
         self.chance = random.Random(seed)
         self.failure: Exception | None = None
-        self._stop = threading.Event()
+        self._ending = threading.Event()
 
     def run(self) -> None:
-        while not self._stop.is_set():
+        while not self._ending.is_set():
             try:
                 with inside(self.member.namespace):
                     connection = self.member.connect(_PATIENCE_S)
@@ -38,10 +38,10 @@ class ClusterClient(threading.Thread):
                     connection.settimeout(_PATIENCE_S)
                     asking = Asking(connection)
                     asking.greet()
-                    while not self._stop.is_set():
+                    while not self._ending.is_set():
                         self.work(asking)
             except (OSError, ConnectionError):
-                self._stop.wait(0.2)
+                self._ending.wait(0.2)
             except Exception as failure:  # noqa: BLE001 - whatever it is, the campaign must hear of it
                 self.failure = failure
                 return
@@ -52,7 +52,7 @@ class ClusterClient(threading.Thread):
 
     def finish(self) -> None:
         """Ends after the operation under way."""
-        self._stop.set()
+        self._ending.set()
         self.join(2 * _PATIENCE_S)
         if self.is_alive():
             raise AssertionError(f"{self.name} does not end")
@@ -188,7 +188,7 @@ class Reader(ClusterClient):
 
     def _find(self, asking: Asking, fate: Fate) -> None:
         begun = fate.since_s
-        tag = self.chance.choice([tag for tag, there in fate.tags.items() if there] or [""])
+        tag = self.chance.choice([tag for tag in TAGS if fate.tags.get(tag)] or [""])  # not what others gave just now
         rows, last = asking.listing(f"FIND {tag} name:{fate.name} | limit=5".replace("  ", " "))
         unchanged = fate.since_s == begun and fate.place == "live" and (not tag or fate.tags[tag])
         if "complete=yes" in last and not rows and unchanged:
