@@ -176,8 +176,8 @@ class Fetching:
                 while following < elsewhere.count and len(ahead) < elsewhere.window:
                     ahead.append(Deferred.fromCoroutine(self._piece(elsewhere, following, pace)))
                     following += 1
-                data = await ahead[0]
-                ahead.popleft()
+                coming = ahead.popleft()  # one that fails has given its slot back
+                data = await coming
                 try:
                     await self._offload.run(lambda data=data: writer.write(data))  # type: ignore[misc]
                 finally:
@@ -186,8 +186,8 @@ class Fetching:
             elsewhere.give_up()
             raise
         finally:
-            for coming in ahead:
-                coming.addCallbacks(lambda _: self._pieces.release(), lambda _: None)
+            for unwanted in ahead:
+                unwanted.addCallbacks(lambda _: self._pieces.release(), lambda _: None)
 
     async def _piece(self, elsewhere: Elsewhere, number: int, pace: Pace) -> bytes:
         """One piece; it holds a slot, which whoever takes the piece gives back."""

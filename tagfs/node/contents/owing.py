@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from tagfs.cluster.repair import Owed, OwedQueue
 from tagfs.cluster.view import View
@@ -189,7 +189,7 @@ class Owing:
                 break
             if self._began_s is None:
                 self._began_s, self._done_before = now_s, self.queue.done
-                self.log.info("{number} contents ({bytes} bytes) are owed to this node", **self._figures())
+                self.log.debug("{number} contents ({bytes} bytes) are owed to this node", **self._figures())
                 self._call("progress", PROGRESS_S, self._tell_progress)
             self._running += 1
             Deferred.fromCoroutine(self._fetch(owed)).addErrback(
@@ -240,10 +240,13 @@ class Owing:
     def _rest(self, now_s: float) -> None:
         """Nothing runs: it is over, or waits."""
         if self._began_s is not None and not len(self.queue):
-            self.log.info(
+            took_s = now_s - self._began_s
+            # A few come and go with every upload elsewhere: people want to hear of what takes a while.
+            self.log.emit(
+                LogLevel.debug if took_s < PROGRESS_S else LogLevel.info,
                 "all contents that were owed to this node are here: {number} in {seconds} s",
                 number=self.queue.done - self._done_before,
-                seconds=round(now_s - self._began_s, 1),
+                seconds=round(took_s, 1),
             )
             self._began_s = None
         if self.queue.overflowed and len(self.queue) < self.queue.limit // 2:
