@@ -114,7 +114,8 @@ class Outbound(Protocol):
         self._full = True
 
     def resumeProducing(self) -> None:
-        """The other end reads again."""
+        """The other end reads again, which is a sign of life as well: much may be on its way to it over a slow line."""
+        self.heard_s = self._clock.seconds()
         self._full = False
         self._send_waiting()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, TimeoutError
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 
@@ -33,7 +35,7 @@ async def dial(reactor: Any, own: Own, tls: NodeTls | None, address: str, wanted
     try:
         await endpoint.connect(factory)
     except (ConnectError, DNSLookupError, OSError, ValueError) as error:
-        raise Unavailable(f"{address}: {error}") from error
+        raise Unavailable(f"{address}: {_in_words(error)}") from error
     left_s = max(0.1, min(timeout_s - (reactor.seconds() - begun_s), limits.GREET_S))
     try:
         await line.ready.addTimeout(left_s, reactor)
@@ -46,6 +48,14 @@ async def dial(reactor: Any, own: Own, tls: NodeTls | None, address: str, wanted
     except TagfsError as error:
         raise type(error)(f"{address}: {error}") from None
     return line
+
+
+def _in_words(error: Exception) -> str:
+    """Why no connection came up; Twisted says it twice."""
+    number = getattr(error, "osError", None)
+    if isinstance(number, int):
+        return os.strerror(number)
+    return "no answer" if isinstance(error, ConnectTimeout) else str(error)
 
 
 class _Once(Factory):

@@ -67,9 +67,9 @@ class Door(Factory):
         self._strangers[connection] = None
         self._hosts[connection.host] += 1
         if self._hosts[connection.host] > limits.STRANGERS_PER_HOST:
-            next(other for other in self._strangers if other.host == connection.host).cut_off()
+            next(other for other in self._strangers if other.host == connection.host and not other.lost).cut_off()
         elif len(self._strangers) > limits.STRANGERS:
-            next(iter(self._strangers)).cut_off()
+            next(other for other in self._strangers if not other.lost).cut_off()
 
     def leave(self, connection: Inbound) -> None:
         """A connection is gone."""

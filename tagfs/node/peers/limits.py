@@ -12,7 +12,7 @@ START_BELOW: Final = 4 << 20
 """Bytes of answers not yet taken, over which no further request is worked on."""
 UNSENT_LIMIT: Final = 24 << 20
 """Bytes of answers not yet taken, over which nothing is read."""
-TURN: Final = 256
+TURN: Final = 64
 """Requests of one connection that are taken before others get their turn."""
 STRANGERS, STRANGERS_PER_HOST = 256, 32
 MEMBERS, CONNECTIONS_PER_NODE = 1024, 8

@@ -118,8 +118,10 @@ async def test_nobody_there(world: World) -> None:
     """Asking whom one has no connection to, or dialling where nobody listens, fails and says so."""
     a = world.peers(1)
     assert "no connection" in str(await failure_of(a.ask("nobody", Call("ECHO"))))
-    assert isinstance(await failure_of(a.meet("127.0.0.1:1")), Unavailable)
+    error = await failure_of(a.meet("127.0.0.1:1"))
+    assert (type(error), str(error)) == (Unavailable, "127.0.0.1:1: Connection refused")
     assert isinstance(await failure_of(a.meet("nonsense")), Unavailable)
+    assert isinstance(await failure_of(a.meet("x..invalid:1", 2)), Unavailable)
 
 
 async def test_a_kept_connection_comes_again(world: World) -> None:
