@@ -206,9 +206,6 @@ class Replication:
         """A peer has made durable what it was sent, and holds these contents."""
         for copy in copies:
             copy.holders.add(node)
-        if copies and self.core.contents is not None:
-            noting = self.core.contents.held(node, [(copy.entry, copy.digest) for copy in copies])
-            noting.addErrback(lambda failure: self.log.failure("copies elsewhere were not taken note of", failure))
         self._settle()
 
     def _trim(self) -> None:
