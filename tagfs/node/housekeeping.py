@@ -139,9 +139,12 @@ class Housekeeping:
         """Drops contents to which nothing refers since long enough, and gives their space back.
 
         What nothing refers to is looked at again and dropped between two group commits: a content that is stored
-        anew meanwhile is pinned until its record is there, so it is never dropped.
+        anew meanwhile is pinned until its record is there, so it is never dropped. A node that has not got all records
+        of its cluster yet does not know what is referred to, and drops nothing.
         """
         core = self._core
+        if core.starting:
+            return 0
         before = core.now_ms() - KEEP_PURGED_MS
         while digests := await core.readers.run(lambda: core.catalog.orphans(before, BATCH)):
             dropped = await core.committer.exclusive(lambda digests=digests: self._drop(digests))  # type: ignore[misc]
@@ -164,6 +167,8 @@ class Housekeeping:
     async def audit(self) -> float:
         """Counts as orphans what a crash left between storing a content and recording it."""
         core = self._core
+        if core.starting:
+            return 0
         after = b""
         while digests := await core.transfers.run(lambda after=after: core.blobs.digests(after, BATCH)):  # type: ignore[misc]
             after = digests[-1]
@@ -187,4 +192,6 @@ class Housekeeping:
                 "the content {digest} on this disk is damaged and was set aside; entries with it cannot be read here",
                 digest=digest.hex(),
             )
+            if core.contents is not None:
+                core.contents.damaged(digest)
         return blob.size / SCRUB_BYTES_PER_S

@@ -326,7 +326,8 @@ class IBlobStore(Interface):
         """An :class:`IBlobReader`. Raises :class:`~tagfs.errors.NotFound`."""
 
     def chunks(digest: bytes) -> Sequence[bytes]:
-        """BLAKE3 digests of each :data:`CHUNK` of a content larger than one chunk; empty for others. Raises NotFound."""
+        """BLAKE3 digests of each :data:`CHUNK` of a content larger than one chunk; empty for others. Raises NotFound, or Corrupt
+        where they are not to be had."""
 
     def pin(digest: bytes) -> bool:
         """Pins a content; False where it is not here."""

@@ -86,6 +86,8 @@ class MemoryBlobStore:
         content = self._content(digest)
         if len(content) <= CHUNK:
             return ()
+        if blake3(content).digest() != digest:
+            raise Corrupt(f"the stored bytes of content {digest.hex()} do not match its digest")
         return [blake3(content[at : at + CHUNK]).digest() for at in range(0, len(content), CHUNK)]
 
     def pin(self, digest: bytes) -> bool:

@@ -81,6 +81,23 @@ def test_contents_of_purged_entries_go_after_seven_days(world: World, chores: Ho
     assert world.catalog.orphans(world.now_ms, 10) == []
 
 
+def test_a_node_without_all_records_collects_nothing(world: World, chores: Housekeeping) -> None:
+    """What seems to be an orphan may belong to a record that has not come yet."""
+    digest = purged(world, b"seems gone")
+    stray = world.blobs.put_many([b"stray"])[0].digest
+    world.blobs.unpin(stray)
+    world.now_ms += KEEP_PURGED_MS + DAY_MS
+    world.core.starting = "it gets what others have"
+    now(chores.audit())
+    now(chores.collect())
+    assert world.blobs.stat(digest) is not None
+    assert not world.catalog.orphans(1 << 52, 10)[1:]
+    world.core.starting = ""
+    now(chores.collect())
+    assert world.blobs.stat(digest) is None
+    assert world.blobs.stat(stray) is not None
+
+
 def test_a_content_on_its_way_in_is_never_collected(world: World, chores: Housekeeping) -> None:
     """Between storing a content anew and recording it, its pin keeps it."""
     digest = purged(world, b"x" * 200_000)

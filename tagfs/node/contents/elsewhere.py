@@ -20,8 +20,8 @@ from tagfs.wire.node_messages import Answer, Call
 T = TypeVar("T")
 
 PATIENCE_S = (4.0, 8.0, 16.0, 32.0)
-"""How long a holder may take for one piece, by how often it failed before. So a slow one is left soon where there is another,
-and a slow network of 32 KiB/s is enough where there is none."""
+"""How long a holder may take for one piece: longer after it failed, less again once it is quick. So a slow one is left soon
+where there is another, and a slow network of 64 KiB/s is enough where there is none."""
 PAUSE_S = 0.25
 """Before a holder that failed is asked again; twice as long each time."""
 PATIENT_WINDOW = 8
@@ -62,6 +62,7 @@ class Elsewhere:
         self._sources = list(sources)
         self._live = live
         self._failures: dict[str, int] = {}
+        self._level: dict[str, int] = {}  # of PATIENCE_S; it stays where a slow holder needs it
         self._hopeless: dict[str, str] = {}
         self._chunks: dict[int, Sequence[bytes]] = {}
         self._asking_chunks = DeferredLock()
@@ -123,20 +124,24 @@ class Elsewhere:
         """The first answer that is sound, from one holder after the other."""
         while True:
             holder = self._choose()
-            failures = self._failures.get(holder, 0)
+            failures, level = self._failures.get(holder, 0), self._level.get(holder, 0)
             if failures:
                 await self._stoppable(self._pause(PAUSE_S * 2 ** (failures - 1)))
+            began_s = self._clock.seconds()
             try:
-                answer = await self._stoppable(self._peers.ask(holder, call, PATIENCE_S[failures]))
+                answer = await self._stoppable(self._peers.ask(holder, call, PATIENCE_S[level]))
                 await verify(answer)
             except (NotFound, Corrupt) as error:
                 self._give_up(holder, str(error))
             except TagfsError as error:
                 self._failures[holder] = max(self._failures.get(holder, 0), failures + 1)
+                self._level[holder] = min(len(PATIENCE_S) - 1, max(self._level.get(holder, 0), level + 1))
                 if self._failures[holder] >= len(PATIENCE_S):
                     self._give_up(holder, str(error))
             else:
                 self._failures.pop(holder, None)
+                if level and self._clock.seconds() - began_s < PATIENCE_S[level - 1] / 2:
+                    self._level[holder] = level - 1
                 if call.verb == "CHUNKS":
                     self._told_by = holder
                 return answer
@@ -165,7 +170,7 @@ class Elsewhere:
     def _no_holder(self) -> str:
         reasons = dict(self._hopeless)
         reasons.update({node: "has it, but cannot be reached" for node in self._sources if node not in reasons})
-        told = "; ".join(f"{node}: {why}" for node, why in reasons.items())
+        told = "; ".join(f"{node}: {why}" for node, why in sorted(reasons.items()))
         return f"no node that can be reached now has the content {self.digest.hex()}" + (f" ({told})" if told else "")
 
     def _give_up(self, holder: str, why: str) -> None:

@@ -15,7 +15,7 @@ from tagfs.node.contents.elsewhere import Elsewhere
 from tagfs.node.interfaces import IReading
 from tagfs.storage.interfaces import CHUNK
 
-AHEAD = 4
+READ_AHEAD_PIECES = 4
 """Pieces (1 MiB) that one reading may hold or have asked for."""
 
 
@@ -126,7 +126,7 @@ class ReadingElsewhere:
         last = (self._end - 1) // CHUNK
         while self._following <= last:
             holding = self._holding
-            if holding >= min(AHEAD, self._way.window + 1):
+            if holding >= READ_AHEAD_PIECES or len(self._ahead) + self._waited >= self._way.window:
                 break
             if holding > self._taken and not self._allowance.take():
                 break

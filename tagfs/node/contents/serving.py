@@ -83,7 +83,11 @@ class Serving:
     async def _chunks(self, caller: Caller, call: Call) -> Answer:
         digest = digest_of(call)
         first = number_of(call, 1, 0)
-        chunks = await self._offload.run(lambda: self._blobs.chunks(digest))
+        try:
+            chunks = await self._offload.run(lambda: self._blobs.chunks(digest))
+        except Corrupt as error:
+            self._notice(caller, digest, error)
+            raise
         body = b"".join(chunks[first : first + PAGE])
         return Answer({"chunks": str(len(chunks))}, body=body, partial=first + PAGE < len(chunks))
 
@@ -102,11 +106,14 @@ class Serving:
                 opened.move_to_end(digest)
                 data = await self._read(found, offset, length)
         except Corrupt as error:
-            self.log.error("a content that {node} wanted is damaged here: {error}", node=caller.node, error=error)
-            self._damaged(digest)
+            self._notice(caller, digest, error)
             raise
         self.given_bytes += len(data)
         return Answer(body=data)
+
+    def _notice(self, caller: Caller, digest: bytes, error: Corrupt) -> None:
+        self.log.error("a content that {node} wanted is damaged here: {error}", node=caller.node, error=error)
+        self._damaged(digest)
 
     async def _open_and_read(self, opened: OrderedDict[bytes, _Open], digest: bytes, offset: int, length: int) -> bytes:
         def begin() -> tuple[IBlobReader, bytes]:

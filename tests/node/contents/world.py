@@ -16,10 +16,10 @@ from tests.sim.cluster import SimCluster, SimNode
 LARGE = 5 * CHUNK + 12_345
 
 
-def cluster(size: int = 3, copies: int = 3, **more: Any) -> SimCluster:
+def cluster(size: int = 3, copies: int = 3, kind: type[SimCluster] = SimCluster, **more: Any) -> Any:
     """Nodes that have found each other and know what each holds."""
     settings = ClusterSettings(copies=copies, write_copies=1)
-    made = SimCluster(size, settings=settings, moves_contents=True, **more)
+    made = kind(size, settings=settings, moves_contents=True, **more)
     made.run(2)
     return made
 
