@@ -303,6 +303,8 @@ class Inbound(Protocol):
     def _look(self) -> None:
         """Cuts off who is silent, or takes nothing, for too long."""
         now = self._door.clock.seconds()
+        if self._timer is not None and now - self._timer.getTime() >= limits.STALLED_S:
+            self._heard_s = now  # this node stood still itself; what came meanwhile is not read yet
         silence_s = limits.STRANGER_SILENCE_S
         if self.caller is not None:
             silence_s = limits.NODE_SILENCE_S if self.caller.node else limits.HAND_SILENCE_S

@@ -33,5 +33,7 @@ PAUSE_S, LONGEST_PAUSE_S = 0.1, 4.0
 """Pauses between rounds of dialling: they double, and vary by a quarter."""
 SETTLED_S: Final = 5.0
 """A connection that lasted so long was a good one: after it, pauses begin anew."""
+STALLED_S: Final = 1.0
+"""A timer that comes so late tells that this node stood still itself: what others sent meanwhile is not read yet."""
 DEAF_S: Final = 5.0
 """A node that sends nothing for so long, though it owes answers, is dialled anew."""

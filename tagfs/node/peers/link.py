@@ -33,6 +33,7 @@ class Link:
         self._addresses: tuple[str, ...] = ()
         self._keeping: Deferred[None] | None = None
         self._pause: Deferred[None] | None = None  # between rounds of dialling
+        self._hurried = False
         self._random = Random()
         self._why = ""  # the last round of dialling failed for this reason
         self._waiting: list[Question] = []  # for the connection that is being made
@@ -55,6 +56,10 @@ class Link:
 
     def hurry(self) -> None:
         """Dials at once instead of after the pause: the node has been heard of."""
+        self._hurried = self.line is None
+        self._end_pause()
+
+    def _end_pause(self) -> None:
         if self._pause is not None and not self._pause.called:
             self._pause.callback(None)
 
@@ -69,8 +74,9 @@ class Link:
         waiting, self._waiting = self._waiting, []
         for question in waiting:
             line.ask(question)
+        self._hurried = False
         self._changed(self.node, True)
-        self.hurry()
+        self._end_pause()
 
     def ask(self, call: Call, timeout_s: float) -> Deferred[Answer]:
         """As in IPeers. Fails at once where the last round of dialling failed."""
@@ -152,11 +158,15 @@ class Link:
         await gone
 
     async def _rest(self, pause_s: float) -> None:
+        if self._hurried:
+            self._hurried = False
+            return
         self._pause = Deferred()
-        timer = self._clock.callLater(pause_s, self.hurry)
+        timer = self._clock.callLater(pause_s, self._end_pause)
         try:
             await self._pause
         finally:
+            self._hurried = False
             self._pause = None
             if timer.active():
                 timer.cancel()
@@ -169,8 +179,12 @@ class Link:
         return why
 
     def _late(self, question: Question) -> None:
-        """Nobody answered in time."""
+        """Nobody answered in time. Where this node itself stood still, that says nothing of the other one."""
         line = question.line
+        assert question.late is not None
+        now = self._clock.seconds()
+        if line is not None and now - question.late.getTime() >= limits.STALLED_S:
+            line.heard_s = now
         self._given_up(question)
         if not question.answer.called:
             question.settle(Unavailable(f"{self.node} did not answer {question.call.verb} in time"))

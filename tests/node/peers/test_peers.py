@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from zope.interface.verify import verifyObject
@@ -17,6 +19,7 @@ from tagfs.errors import (
     TooLarge,
     Unavailable,
 )
+from tagfs.node.peers import limits
 from tagfs.node.peers.interfaces import Caller, Greeting, IPeers
 from tagfs.wire.node_messages import BODY_LIMIT, Answer, Call
 from tests.node.peers.peer_world import World, failure_of, identity
@@ -149,3 +152,40 @@ async def test_who_is_known_to_be_away_is_not_waited_for(world: World) -> None:
     error = b.ask("away", Call("WHO"))
     assert error.called
     assert "cannot be reached: 127.0.0.1:1" in str(await failure_of(error))
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1"])
+async def test_names_and_ipv6(world: World, host: str) -> None:
+    """A node is reached by a name, and by an IPv6 address."""
+    a, b = world.peers(1), world.peers(2)
+    port = int(world.addresses[a].rpartition(":")[2])
+    if host == "::1":
+        listening = world.reactor.listenTCP(0, a.door, interface="::1")
+        world.ports.append(listening)
+        port = listening.getHost().port
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    assert (await b.meet(address)).node == a.id
+    b.keep(a.id, [address])
+    caller = (await b.ask(a.id, Call("WHO"))).facts["address"]
+    assert caller.startswith("[::1]:" if host == "::1" else "127.0.0.1:")
+
+
+async def test_a_node_that_stood_still_blames_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a stall of its own, what came meanwhile is read before a connection is given up."""
+    monkeypatch.setattr(limits, "DEAF_S", 0.2)
+    monkeypatch.setattr(limits, "STALLED_S", 0.1)
+    a, b = world.peers(1), world.peers(2)
+
+    async def never(caller: Caller, call: Call) -> Answer:
+        await Deferred()
+        return Answer()
+
+    a.serve("NEVER", never)
+    await b.meet(world.addresses[a])
+    told: list[bool] = []
+    b.watch(lambda node, up: told.append(up))
+    asked = b.ask(a.id, Call("NEVER"), 0.05)
+    time.sleep(0.5)  # noqa: ASYNC251 - the whole node stands still
+    assert isinstance(await failure_of(asked), Unavailable)
+    assert await b.ask(a.id, Call("ECHO"))
+    assert told == []
