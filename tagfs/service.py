@@ -117,6 +117,7 @@ class NodeService(Service):
         housekeeping.start()
         lag.start()
         _calm_collector()
+        sys.setswitchinterval(SWITCH_S)
         # Not before the reactor has its signal handlers: whoever reads run.json may send SIGTERM at once.
         self.reactor.callWhenRunning(self._announce, directory, node)
 
@@ -215,6 +216,9 @@ def _calm_collector() -> None:
     gc.set_threshold(100_000, 50, 100)
 
 
+SWITCH_S = 0.001
+"""After how many seconds a thread that computes lets another one run. The reactor needs the interpreter several times for one
+answer (it lets go of it for every system call), so Python's own 5 ms beside one busy thread were 20 ms for each answer."""
 _POOLS = {"writer": 1, "readers": READERS, "transfers": TRANSFERS}
 
 

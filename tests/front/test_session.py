@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
 
 from tagfs.errors import StorageFull
 from tagfs.front.ftp.door import Limits
@@ -39,6 +41,24 @@ def stored(session: WireSession, name: str, *tags: str, content: bytes = b"x") -
     session.lines()
     session.send(f"ADD {len(content)} {name} {' '.join(tags)}\r\n".encode() + content)
     return session.lines()[-1].split()[1]
+
+
+def test_many_tags_are_told_in_parts(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between parts other sessions have their turn; a client that leaves between two stops it."""
+    monkeypatch.setattr("tagfs.front.ftp.tag_verbs_find.TAGS_AT_ONCE", 2)
+    session = WireSession(node)
+    stored(session, "file", "a", "b", "c", "d", "e")
+    session.protocol.dataReceived(b"TAGS\r\n")
+    assert len(session.lines()) == 3
+    other = WireSession(node, factory=session.factory, clock=session.clock)
+    other.protocol.dataReceived(b"NOOP\r\n")
+    assert other.codes() == ["220 ", "200 "]
+    session.settle()
+    assert session.codes()[-4:] == [" 1\tc", " 1\td", " 1\te", "214 "]
+    session.protocol.dataReceived(b"TAGS\r\n")
+    assert any(call.getTime() <= session.clock.seconds() for call in session.clock.getDelayedCalls())
+    session.protocol.connectionLost(Failure(ConnectionDone()))
+    assert not any(call.getTime() <= session.clock.seconds() for call in session.clock.getDelayedCalls())
 
 
 # Lines

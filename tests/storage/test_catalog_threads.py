@@ -123,3 +123,12 @@ def test_a_fair_lock_goes_to_who_waits():
     thread.join()
     assert turns.index("other") < 50_000
     assert len(turns) < 100_000
+
+
+def test_a_count_is_not_quick_while_somebody_is_at_the_index(catalog):
+    """Who may not wait is not sent where it must wait."""
+    catalog.merge([Writer().entry("a", ["x"])])
+    assert catalog.is_quick(Tag("x"))
+    with catalog._live.lock:
+        assert not catalog.is_quick(Tag("x"))
+    assert catalog.is_quick(Tag("x"))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from index_samples import LEAVES, SAMPLE, NaiveLookups, entries, patient
+from pyroaring import BitMap
 from test_index_queries import STEPS, apply
 
 from tagfs.model.entry import Entry
@@ -13,6 +14,7 @@ from tagfs.model.order import Scope
 from tagfs.model.query import And, Compare, HasKey, Query, TagGlob
 from tagfs.model.query.meaning import matches
 from tagfs.storage.index import Index, labels, matching, sorted_names
+from tagfs.storage.index.rowsets import union
 from tagfs.storage.index.sorted_names import SortedNames
 
 NAMES = st.text("ab=\U0010ffff", min_size=1, max_size=3)
@@ -148,3 +150,11 @@ def test_what_is_equal_without_being_the_same() -> None:
     assert found["9"] == found["9.0"] == found["09"] == {0, 1, 2}
     assert found["2024"] == {3, 4}
     assert found["nine"] == {5}
+
+
+@pytest.mark.parametrize("number", [0, 1, 128, 129, 300, 128 * 128 + 1])
+def test_a_union_of_any_number_of_sets(number: int) -> None:
+    """All rows of all sets, however many are joined at once, and none of the sets is changed."""
+    sets = [BitMap((index, index // 2)) for index in range(number)]
+    assert set(union(sets)) == {row for index in range(number) for row in (index, index // 2)}
+    assert all(set(rows) == {index, index // 2} for index, rows in enumerate(sets))

@@ -129,6 +129,12 @@ class Exchange:
         self._write(data)
         await self.session.until_read(self)
 
+    async def turn(self) -> None:
+        """Lets others have their turn: between parts of what takes milliseconds to make. Is cancelled as :meth:`send`."""
+        waiting: Deferred[None] = Deferred(lambda _: call.cancel())
+        call = self.session.door.clock.callLater(0, waiting.callback, None)
+        await waiting
+
     def begin_transfer(self) -> None:
         """From now on this exchange is an FTP transfer: ABOR, NOOP and such are answered while it goes on."""
         self.session.begin_transfer(self)

@@ -52,6 +52,10 @@ class FairLock:
     ) -> None:
         self._lock.release()
 
+    def is_free(self) -> bool:
+        """Whether nobody has it or waits for it at this moment."""
+        return not (self._next.locked() or self._lock.locked())
+
 
 class _LookedUp:
     """Answers to lookups made before."""
@@ -179,7 +183,9 @@ class LiveIndex:
             return self.index.count(query, scope, NO_LOOKUPS)
 
     def is_quick(self, query: Query) -> bool:
-        """As :meth:`Index.is_quick`."""
+        """As :meth:`Index.is_quick`; False, too, where somebody is at the index: one must wait, and who asks may not."""
+        if not self.lock.is_free():
+            return False
         with self.lock:
             return self.index.is_quick(query)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from pyroaring import BitMap
 
-from tagfs.storage.index.rowsets import NOTHING
+from tagfs.storage.index.rowsets import NOTHING, union
 
 _SINGLE = 4
 """Bytes of a single row in its packed form; a packed bitmap has at least 8."""
@@ -78,7 +78,7 @@ class Postings:
         """The rows of any of the numbers."""
         sets = [self._sets[number] for number in numbers]
         singles = BitMap(array("I", [known for known in sets if isinstance(known, int)]))
-        return BitMap.union(singles, *[known for known in sets if not isinstance(known, int)])
+        return union([singles, *[known for known in sets if not isinstance(known, int)]])
 
     def pack(self, number: int) -> bytes:
         """The rows of a number as bytes; none where there are none."""

@@ -12,6 +12,8 @@ Rows = NDArray[np.uint32]
 
 NOTHING = BitMap()
 """No rows; not to be changed."""
+_JOINED = 128
+"""Bitmaps that are joined at once: at most a millisecond."""
 
 
 def rows_of(bitmap: BitMap) -> Rows:
@@ -31,5 +33,11 @@ def bitmap_of(rows: Rows) -> BitMap:
 
 
 def union(bitmaps: list[BitMap]) -> BitMap:
-    """The rows in any of the bitmaps."""
+    """The rows in any of the bitmaps.
+
+    Of very many, some at a time: no other thread runs during one union, and one of ten thousand takes 30 ms, twice as
+    long as those of all parts.
+    """
+    while len(bitmaps) > _JOINED:
+        bitmaps = [BitMap.union(*bitmaps[start : start + _JOINED]) for start in range(0, len(bitmaps), _JOINED)]
     return BitMap.union(*bitmaps) if bitmaps else NOTHING
