@@ -94,6 +94,34 @@ def test_the_page_does_what_it_offers(browser: Any, address: str, tmp_path: Path
     store(address, "from elsewhere", "2024")
     expect(rows).to_have_count(3)
 
+    # Whoever chooses files keeps the list as it is: rows tell of changes from elsewhere where they stand.
+    page.check("#results li:has-text('new.bin') input")
+    expect(page.locator("#chosen")).to_have_text("1 chosen")
+    changing = urllib.request.Request(
+        f"{address}/api/v1/retag",
+        data=b'{"query": "name:bay.png", "add_tags": ["from-afar"]}',
+        headers={"Content-Type": "application/json"},
+    )
+    urllib.request.urlopen(changing).close()
+    page.locator("#results li:has-text('bay.png') .tag:has-text('from-afar')").wait_for()
+    assert page.is_checked("#results li:has-text('new.bin') input") and page.is_visible("#fresh")
+    page.fill("#bulk-tags", "chosen")
+    page.click("#retag button[value=add]")
+    page.locator("#results li:has-text('new.bin') .tag:has-text('chosen')").wait_for()
+    expect(page.locator("#bulk")).to_be_hidden()
+    page.click("#results .name >> nth=0")
+    page.locator("#details .danger").wait_for()
+    page.keyboard.press("Escape")
+
+    page.evaluate("""() => {
+        const carried = new DataTransfer();
+        carried.items.add(new File(["dropped"], "dropped.txt", { type: "text/plain" }));
+        dispatchEvent(new DragEvent("drop", { dataTransfer: carried }));
+    }""")
+    page.locator("#upload-rows li.done:has-text('dropped.txt')").wait_for()
+    expect(rows).to_have_count(4)
+    page.click("#uploads-close")
+
     page.keyboard.press("Escape")
     page.locator("#results").focus()
     page.keyboard.press("/")
@@ -131,3 +159,58 @@ def test_an_uploaded_page_does_not_run(browser: Any, address: str) -> None:
         page.evaluate("link => { location.href = link }", link)
     assert download.value.suggested_filename == "evil.html"
     assert page.title() == "tagfs"
+
+
+@pytest.mark.slow
+@pytest.mark.limit(60)
+def test_with_users_one_logs_in_and_out(browser: Any, tmp_path: Path) -> None:
+    """Sent to the log-in page and back to where one wanted to go; a wrong password says so; changes carry the token; after the
+    log-out nothing is shown; who may only read is not offered more."""
+    expect = pytest.importorskip("playwright.sync_api").expect
+    node = NodeProcess(tmp_path / "data")
+    node.start()
+    try:
+        address = str(node.facts["web"])
+        store(address, "sea.txt", "beach")
+        with node.connect() as tag:
+            tag.sendall(
+                b"USER-ADD root admin\r\nsecret\r\nUSER root\r\nPASS secret\r\nUSER-ADD ann read\r\nword\r\nQUIT\r\n"
+            )
+            while tag.recv(65536):
+                pass
+        faults: list[str] = []
+        page = visit(browser, f"{address}/#q=beach", faults, "phone")
+        expect(page).to_have_title("Log in – tagfs")
+        page.fill("#name", "root")
+        page.fill("#password", "wrong")
+        page.keyboard.press("Enter")
+        page.locator("#fault:has-text('do not go together')").wait_for()
+        page.fill("#password", "secret")
+        page.keyboard.press("Enter")
+        rows = page.locator("#results li[data-id]")
+        expect(rows).to_have_count(1)
+        expect(page.locator("#query")).to_have_value("beach")
+        expect(page.locator("#who")).to_have_text("root")
+        page.click("#results .name")
+        page.click("#details .danger")
+        expect(rows).to_have_count(0)
+        page.click(".toast button:has-text('Undo')")
+        expect(rows).to_have_count(1)
+        page.set_input_files("#choose", [{"name": "new.txt", "mimeType": "", "buffer": b"z"}])
+        page.locator("#upload-rows li.done").wait_for()
+        page.click("#log-out")
+        expect(page).to_have_title("Log in – tagfs")
+        page.goto(address)
+        expect(page).to_have_title("Log in – tagfs")
+        page.fill("#name", "ann")
+        page.fill("#password", "word")
+        page.keyboard.press("Enter")
+        expect(rows).to_have_count(2)
+        expect(page.locator("#upload")).to_be_hidden()
+        page.context.clear_cookies()
+        page.fill("#query", "new")
+        page.keyboard.press("Enter")
+        expect(page).to_have_title("Log in – tagfs")
+        assert [fault for fault in faults if "401 (Unauthorized)" not in fault] == []
+    finally:
+        node.stop()

@@ -60,6 +60,7 @@ export const trash = (query) => ask("POST", "/delete", { query });
 export const restore = (query) => ask("POST", "/restore", { query });
 export const nodes = () => ask("GET", "/nodes");
 export const contentUrl = (id, download) => `${BASE}/entries/${id}/content${download ? "?download=true" : ""}`;
+export const versionUrl = (id, version) => `${contentUrl(id, true)}&${parameters({ version })}`;
 export const archiveUrl = (query) => `${BASE}/archive?${parameters({ q: query })}`;
 export const thumbnailUrl = (id, size) => `${BASE}/entries/${id}/thumbnail?size=${size}`;
 

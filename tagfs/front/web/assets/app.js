@@ -4,8 +4,8 @@ import * as api from "./api.js";
 import { byId, failed } from "./elements.js";
 import { follow } from "./events.js";
 import { showNodes } from "./nodes.js";
-import { isChoosing, wireBulk, whenChanged } from "./results.js";
-import { complete, isAtStart, more, recall, remember, search, state, submit } from "./search.js";
+import { clearChoice, isChoosing, updateRow, wireBulk, whenChanged } from "./results.js";
+import { complete, isAtStart, more, narrow, recall, remember, search, state, submit } from "./search.js";
 import { whenStored, wireUploads } from "./uploads.js";
 
 function showView() {
@@ -45,11 +45,13 @@ addEventListener("keydown", (event) => {
     event.preventDefault();
     byId("query").focus();
   }
+  if (event.key === "Escape" && !byId("details").open) clearChoice();
 });
 // Others change things too. Where that would take something from under the reader's hands, a button waits instead.
 byId("fresh").addEventListener("click", () => search());
 follow({
   nodes: showNodes,
+  entry: (change) => updateRow(change, state.view === "trash", narrow),
   entries: () => {
     if (state.view === "nodes") return;
     if (isAtStart() && !isChoosing() && scrollY < 150) search();

@@ -3,7 +3,8 @@
 let source = null;
 let seen = ""; // the figures last heard; the first ones are no news
 
-export function follow({ entries, nodes }) {
+// entry: one that changed; entries: something changed, perhaps what is not shown yet; nodes: the table.
+export function follow({ entry, entries, nodes }) {
   const open = () => {
     if (document.hidden) {
       if (source) source.close();
@@ -14,6 +15,8 @@ export function follow({ entries, nodes }) {
         if (seen && seen !== event.data) entries();
         seen = event.data;
       });
+      source.addEventListener("entry", (event) => entry(JSON.parse(event.data)));
+      source.addEventListener("reset", entries);
       source.addEventListener("nodes", (event) => nodes(JSON.parse(event.data).nodes));
     }
   };

@@ -18,8 +18,25 @@ function sign(entry) {
   return picture;
 }
 
+// The row of an entry that is shown, if it is.
+const rowOf = (id) => byId("results").querySelector(`li[data-id="${CSS.escape(id)}"]`);
+
+// An entry has changed somewhere: its row, where it is shown, says so, and stays where it is.
+export function updateRow({ id, state, entry }, trashed, narrow) {
+  const row = rowOf(id);
+  if (!row) return;
+  if (state === (trashed ? "trash" : "live")) {
+    const fresh = entryRow(entry, trashed, narrow);
+    if (!row.contains(document.activeElement)) row.replaceWith(fresh);
+  } else {
+    row.classList.add("gone");
+    chosen.delete(id);
+    showBulk();
+  }
+}
+
 export function entryRow(entry, trashed, narrow) {
-  const box = make("input", { type: "checkbox", "aria-label": `Choose ${entry.name}`, onchange: () => {
+  const box = make("input", { type: "checkbox", "aria-label": `Choose ${entry.name}`, checked: chosen.has(entry.id), onchange: () => {
     if (box.checked) chosen.add(entry.id); else chosen.delete(entry.id);
     showBulk();
   } });
@@ -41,6 +58,15 @@ export const isChoosing = () => chosen.size > 0 || byId("details").open;
 
 export function clearChoice() {
   chosen.clear();
+  for (const box of byId("results").querySelectorAll("input:checked")) box.checked = false;
+  showBulk();
+}
+
+function chooseAll() {
+  for (const row of byId("results").querySelectorAll("li[data-id]:not(.gone)")) {
+    row.querySelector("input").checked = true;
+    chosen.add(row.dataset.id);
+  }
   showBulk();
 }
 
@@ -95,6 +121,8 @@ export function wireBulk() {
   });
   byId("bulk-trash").addEventListener("click", () => throwAway([...chosen]));
   byId("bulk-restore").addEventListener("click", () => bringBack([...chosen]));
+  byId("choose-all").addEventListener("click", chooseAll);
+  byId("choose-none").addEventListener("click", clearChoice);
   byId("details").addEventListener("close", () => byId("details-body").replaceChildren());
 }
 
@@ -123,16 +151,30 @@ function showDetails(entry) {
     Copies: `${entry.copies.have} of ${entry.copies.want}`, Digest: entry.digest, Id: entry.id };
   if (entry.trashed) facts["In the trash since"] = when(entry.trashed);
   byId("details-name").textContent = entry.name;
+  const leave = (work) => () => { byId("details").close(); work(); };
   byId("details-body").replaceChildren(
     preview(entry),
+    make("p", { class: "acts" },
+      make("a", { class: "button primary", href: api.contentUrl(entry.id, true), download: entry.name }, "Download"),
+      entry.trashed
+        ? make("button", { type: "button", onclick: leave(() => bringBack([entry.id])) }, "Restore")
+        : make("button", { type: "button", class: "danger", onclick: leave(() => throwAway([entry.id], entry.name)) }, "Delete")),
     form(() => save({ name: rename.value }), make("label", { for: "rename" }, "Name"), rename,
       make("button", { disabled: !editable }, "Rename")),
     make("div", { class: "tags" }, ...tags),
     editable ? form(() => { const list = splitTags(adding.value); if (list.length) save({ add_tags: list }); },
       make("label", { for: "adding" }, "Tags"), adding, make("button", {}, "Add")) : "",
     make("dl", {}, ...Object.entries(facts).flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])),
-    make("p", { class: "acts" },
-      make("a", { class: "button", href: api.contentUrl(entry.id, true), download: entry.name }, "Download")));
+    versions(entry));
+}
+
+// What the content was before; kept for as long as the trash is.
+function versions(entry) {
+  if (!entry.versions.length) return "";
+  const row = (version) => make("li", {}, make("span", {}, when(version.modified)),
+    make("span", { class: "facts" }, size(version.size)),
+    make("a", { href: api.versionUrl(entry.id, version.version), download: entry.name }, "Download"));
+  return make("div", {}, make("h3", {}, "Earlier contents"), make("ul", { class: "versions" }, ...entry.versions.map(row)));
 }
 
 function preview(entry) {
