@@ -142,7 +142,7 @@ class Membership:
             yield Ask(other, PROBE, (node,), standing.greeting(), timeout_s=PROBE_TIMEOUT_S + 0.5)
         for node, out in standing.outs.decide(standing.roll, standing.detector.peers, now):
             yield from self._write_out(node, out, now)
-        if not standing.askable and len(standing.roll.present()) > 1:
+        if not standing.askable and (len(standing.roll.present()) > 1 or (standing.own.seeds and standing.is_alone())):
             yield from standing.entrance.attempt(now)
         self._judge_clock()
 
@@ -165,8 +165,8 @@ class Membership:
         changed = member_fields(standing.own.member)
         if known is not None:
             changed = {key: changed[key] for key in OWN_FIELDS if known.value(key) != changed[key]}
-        elif standing.roll.members:
-            return  # the record of a node that joined comes from the one that let it in
+        elif standing.roll.members or not standing.entrance.may_found:
+            return  # the record of a node that joined comes from the one that let it in, and so do the settings
         if changed and standing.may("write self", AGAIN_S, now):
             yield Change(member_ref(standing.me), changed)
             if SETTINGS not in standing.roll.records:
@@ -230,6 +230,7 @@ class Membership:
             self._adopt = settings_of(theirs)
         standing.cluster = cluster
         standing.version += 1
+        standing.entrance.may_found = False
         standing.entrance.why = "its records are on their way"
         yield standing.persist()
         yield Say("info", f"this node joined the cluster {cluster} by way of {event.node[:8]}")
@@ -274,29 +275,36 @@ class Membership:
 
     def _meet_other_cluster(self, cluster: str, address: str, now: float) -> Iterator[Effect]:
         standing = self.standing
-        if standing.is_alone():
+        if standing.may_join_others():
             if standing.may(("meet", address), AGAIN_S, now):
                 yield Meet(address)
         elif standing.may(("other", cluster), 600, now):
+            if standing.is_alone():
+                way = "this node is alone in its own and has entries: start it with --merge to bring them into that one"
+            else:
+                way = (
+                    "start the nodes of one of them with --join and --merge and a data directory that knows no cluster"
+                )
             yield Say(
                 "error",
                 f"there is another cluster of the same key ({cluster}, at {address}); they are never merged by themselves: "
-                "start the nodes of one of them with --join and --merge and a data directory that knows no cluster",
+                f"{way}",
             )
 
     def _met(self, event: Met, now: float) -> Iterator[Effect]:
         standing = self.standing
         if event.node == standing.me:
             yield from standing.entrance.fail(f"{event.address} is this node itself", now)
-        elif not standing.cluster or (event.cluster != standing.cluster and standing.is_alone()):
+        elif not standing.cluster or (event.cluster != standing.cluster and standing.may_join_others()):
             # A founder that is alone does not say its cluster when it introduces itself, so as to be able to join others.
             own = standing.own
             facts = admission.join_facts(own.member, standing.entries, own.merge, standing.cluster)
             yield Ask(event.node, JOIN, facts=facts, timeout_s=JOIN_TIMEOUT_S)
         elif event.cluster == standing.cluster:
             yield standing.ping(event.node, now)
-        elif event.cluster:
-            yield from self._meet_other_cluster(event.cluster, event.address, now)
+        elif event.cluster or standing.is_alone():
+            # A founder that is alone does not say its cluster, either.
+            yield from self._meet_other_cluster(event.cluster or "of one node", event.address, now)
 
     # --- records --------------------------------------------------------------------------------------------------
 

@@ -69,7 +69,7 @@ class Requests:
 
     def _objection_to_joiner(self, event: Asked) -> tuple[str, str] | None:
         standing = self._standing
-        if event.facts.get("alone-in") and standing.is_alone() and event.node < standing.me:
+        if event.facts.get("alone-in") and standing.may_join_others() and event.node < standing.me:
             return "conflict", "this node is alone, too, and joins the one with the lower id"
         if len(self._joining) >= MOST_JOINING:
             return "unavailable", "too many nodes are joining; this one will have its turn"

@@ -88,8 +88,13 @@ class Standing:
         return f"node {member.name} ({node[:8]})" if member else f"node {node[:8]}"
 
     def is_alone(self) -> bool:
-        """Whether this node is the only member there ever was, and has no entries: nothing is lost when it joins others."""
-        return set(self.roll.members) <= {self.me} and not self.entries
+        """Whether this node is the only member there ever was."""
+        return set(self.roll.members) <= {self.me}
+
+    def may_join_others(self) -> bool:
+        """Whether it may leave the cluster that it founded for another one: it is alone there, and has no entries, or is told to
+        bring them along (``--merge``)."""
+        return self.is_alone() and (not self.entries or self.own.merge)
 
     def may(self, what: Hashable, pause_s: float, now: float) -> bool:
         """Whether something may be done (again): not within ``pause_s`` of the last time."""

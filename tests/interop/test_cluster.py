@@ -110,6 +110,31 @@ def test_a_node_with_entries_joins_only_with_merge(cluster: Cluster, tmp_path: P
         again.stop()
 
 
+def test_a_founder_with_entries_joins_another_cluster_only_with_merge(cluster: Cluster) -> None:
+    """Who founded a cluster by mistake (no --join) is told the way out, and brings its entries along."""
+    first, mistaken = (cluster.node(name, discovery=False) for name in "ab")
+    for node in (first, mistaken):
+        node.start()
+        until(node.may_write, "it has founded a cluster")
+    with mistaken.client() as client:
+        client.add("mine", b"content", tags=["tag"])
+    mistaken.stop()
+    again = cluster.node("b", join=[first], discovery=False)
+    again.start()
+    until(lambda: again.said("--merge"), "it says that --merge is needed")
+    assert again.id not in first.nodes()
+    again.stop()
+    merging = cluster.node("b", "--merge", join=[first], discovery=False)
+    merging.start()
+    until(lambda: all_see([first, merging]), "it joins with --merge")
+
+    def found() -> list[str]:
+        with first.client() as client:
+            return [row.name for row in client.find("tag")]
+
+    until(lambda: found() == ["mine"], "its entries are known to all")
+
+
 def test_leave_and_forget(cluster: Cluster) -> None:
     """A node that leaves is told apart from one that is dead; one that was forgotten is refused when it comes back."""
     members = cluster.start("a", "b", "c")

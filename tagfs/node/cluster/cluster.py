@@ -160,7 +160,7 @@ class Cluster:
     @property
     def introduced_as(self) -> str:
         """The cluster to say when this node introduces itself on a connection: none as long as it is alone in one that it
-        founded and has no entries, so that it may still join another one of the same key."""
+        founded, so that it may still meet, and perhaps join, another one of the same key."""
         return "" if self.membership.standing.is_alone() else self.view.cluster
 
     def unwelcome(self, caller: Caller) -> str:

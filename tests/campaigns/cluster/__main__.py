@@ -60,8 +60,19 @@ def _lacks_copies(members: Sequence[Member]) -> str:
             if not (line := asking.ask("SYNC 10")).startswith("250"):
                 return f"{member.data.name}: {line}"
             if (line := asking.ask("COUNT copies:<3")) != "213 0":
-                return f"{member.data.name}: COUNT copies:<3 says {line}"
+                rows = [row.split("\t")[0] for row in asking.rows("FIND copies:<3")[:3]]
+                return f"{member.data.name}: COUNT copies:<3 says {line}, such as {', '.join(rows)}"
     return ""
+
+
+def _heal(members: Sequence[Member]) -> float:
+    """Waits until every content has its copies; returns how long that took in seconds."""
+    begin = time.monotonic()
+    while lacking := _lacks_copies(members):
+        if time.monotonic() - begin > HEALED_S:
+            raise Violation(f"after {HEALED_S} s without faults, {lacking}")
+        time.sleep(0.2)
+    return time.monotonic() - begin
 
 
 def _judge(members: Sequence[Member], history: History, chance: random.Random) -> int:
@@ -112,7 +123,7 @@ def run(name: str, seconds: float, seed: int, directory: Path) -> str:
         for client in clients:
             client.finish()
         until(lambda: all_see(members), "all nodes see each other again", 40)
-        healed_s = until(lambda: not _lacks_copies(members), "every content has its copies", HEALED_S)
+        healed_s = _heal(members)
         contents = _judge(members, history, chance)
         return (
             f"{history.acknowledged} acknowledged, {history.refused} refused, {len(history.unsure)} without an answer, "

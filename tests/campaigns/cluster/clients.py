@@ -84,8 +84,10 @@ class Writer(ClusterClient):
         line = asking.line()
         if line.startswith("150"):
             line = asking.line()
+        if line.startswith("421"):
+            raise ConnectionError("the node says goodbye")
         words = line.split()
-        if line.startswith("250") or (line.startswith("451") and "kept" in words):
+        if line.startswith("250") or (line.startswith("451") and " kept" in line):
             fate.id = words[1]
             fate.copies = int(words[2].partition("=")[2].partition("/")[0])
             fate.since_s = time.monotonic()
