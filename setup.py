@@ -53,7 +53,7 @@ setup(
             "psycopg[binary]>=3.1",
             "podman>=5",
         ],
-        "benchmarks": ["psycopg[binary]>=3.1", "redis>=5"],
+        "benchmarks": ["psycopg[binary]>=3.1", "pyftpdlib>=2", "redis>=5"],
     },
     entry_points={
         "console_scripts": ["tagfs = tagfs.cli.main:main", "tagfs-podman = podman_utils.main:main"],

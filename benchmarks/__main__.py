@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from benchmarks import ingest, nodes, queries, resources, web
+from benchmarks import ftp, ingest, listings, nodes, queries, resources, web
 from benchmarks.measuring import Report, figure
 from benchmarks.node import fill
 
@@ -18,11 +18,13 @@ SUITES: dict[str, tuple[str, Callable[[Report, Path, int], None] | None]] = {
     # what it measures, and how on the data set; those that need none are in WITHOUT_DATA
     "queries": ("counts, first pages and facets, beside PostgreSQL and Redis", queries.run),
     "resources": ("start, memory, streams, responsiveness", resources.run),
+    "listings": ("FTP listings of all entries in one directory, and what others notice of them", listings.run),
     "ingest": ("durable writes per second", ingest.run),
     "web": ("searches, downloads and uploads by HTTP, beside twisted.web and nginx", web.run),
+    "ftp": ("files over FTP, beside vsftpd and pyftpdlib", None),
     "nodes": ("requests and contents between nodes, beside a plain socket", None),
 }
-WITHOUT_DATA: dict[str, Callable[[Report], None]] = {"nodes": nodes.run}
+WITHOUT_DATA: dict[str, Callable[[Report], None]] = {"ftp": ftp.run, "nodes": nodes.run}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

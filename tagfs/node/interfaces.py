@@ -148,6 +148,16 @@ class IReceiving(Interface):
         """Not a coroutine. Forgets the content. Harmless after the end."""
 
 
+class IDrawing(IReceiving):
+    """A receiving that can take a content from a socket in another thread, as large ones need it."""
+
+    async def draw(fill: Callable[[memoryview], int], budget: int) -> bool:
+        """Takes the next bytes, on another thread: ``fill`` puts what is there into the view that it gets and returns how
+        many bytes, 0 for none at the moment, or -1 at the end. Goes on until then, or until about ``budget`` bytes have
+        come; whether it was the end. Raises the OSError that ``fill`` raises, after which what came can still be kept, and
+        what :meth:`write`'s Deferred fails with. Never while another ``draw`` is under way."""
+
+
 class IReading(Interface):
     """An open content. Close it, finished or not."""
 
@@ -161,6 +171,15 @@ class IReading(Interface):
 
     def close() -> None:
         """Not a coroutine. Harmless when repeated."""
+
+
+class IPouring(IReading):
+    """A reading whose content is on this machine, so that a thread can take it from the disk to a socket."""
+
+    async def pour(take: Callable[[bytes], bool], budget: int) -> bool:
+        """Hands the next pieces of some hundred KiB to ``take`` on another thread: until that returns False (it has no room
+        for more at the moment), about ``budget`` bytes were handed on, or the content has come to its end; whether that is
+        so. Raises what ``take`` raises. Never while a :meth:`read` or another ``pour`` is under way."""
 
 
 class INode(Interface):

@@ -16,8 +16,8 @@ from tagfs.model.query.meaning import ranges_over
 from tagfs.model.record import Ref
 from tagfs.node.core import Core
 from tagfs.node.interfaces import EntryInfo, Found, IListing, IReading, TagCounts
-from tagfs.node.transfer import Reading
-from tagfs.storage.interfaces import MAX_PAGE, ISelection
+from tagfs.node.transfer import LargeReading, Reading
+from tagfs.storage.interfaces import MAX_PAGE, IBlobReader, ISelection
 
 PIECE = 512
 """Entries that a listing without end gives at a time."""
@@ -117,7 +117,11 @@ async def folders(core: Core, home: str, limit: int) -> Sequence[str]:
 async def entry(core: Core, identifier: str) -> Entry:
     """One entry, in the trash or not, with folded tags. Raises NotFound."""
     identifier = check_entry_id(identifier)
-    record = (await core.readers.run(lambda: core.catalog.get([Ref(KIND, identifier)])))[0]
+    return await core.readers.run(lambda: _entry(core, identifier))
+
+
+def _entry(core: Core, identifier: str) -> Entry:
+    (record,) = core.catalog.get([Ref(KIND, identifier)])
     if record is None or not is_whole(record):
         raise NotFound(f"there is no entry {identifier}")
     return entry_of(record)
@@ -136,16 +140,23 @@ async def info(core: Core, identifier: str) -> EntryInfo:
 
 async def open_content(core: Core, identifier: str, offset: int, length: int | None, version: str | None) -> IReading:
     """A reading of an entry's content, or of one of its versions."""
-    found = await entry(core, identifier)
-    content = found.content if version is None else _version(found, version)
-    if not 0 <= offset <= content.size or (length is not None and length < 0):
-        raise BadRequest(f"offset {offset} is beyond the content, which has {content.size} bytes")
+    identifier = check_entry_id(identifier)
+
+    def work() -> tuple[Entry, Content, IBlobReader | None]:
+        found = _entry(core, identifier)
+        content = found.content if version is None else _version(found, version)
+        if not 0 <= offset <= content.size or (length is not None and length < 0):
+            raise BadRequest(f"offset {offset} is beyond the content, which has {content.size} bytes")
+        return found, content, core.blobs.open(content.digest) if core.contents is None else None
+
+    found, content, reader = await core.transfers.run(work)
     rest = content.size - offset
     wanted = rest if length is None else min(length, rest)
-    if core.contents is not None:
+    if reader is None:
+        assert core.contents is not None
         return await core.contents.read(found, content, offset, wanted)
-    reader = await core.transfers.run(lambda: core.blobs.open(content.digest))
-    return Reading(found, reader, core.transfers, offset, wanted)
+    kind = Reading if reader.in_memory else LargeReading
+    return kind(found, reader, core.transfers, offset, wanted)
 
 
 def _version(found: Entry, stamp: str) -> Content:

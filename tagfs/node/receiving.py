@@ -25,7 +25,7 @@ from tagfs.model.principal import NOBODY, Principal, Role
 from tagfs.model.record import Record, Ref
 from tagfs.model.stamp import ZERO
 from tagfs.node.core import Core
-from tagfs.node.interfaces import Added, IReceiving
+from tagfs.node.interfaces import Added, IDrawing
 from tagfs.node.transfer import Inflow
 from tagfs.storage.interfaces import Blob
 
@@ -65,7 +65,7 @@ def slot_name(principal: Principal, slot: str) -> str:
     return blake3(f"{principal.name}\0{slot}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-@implementer(IReceiving)
+@implementer(IDrawing)
 class Receiving:
     """INode's IReceiving over an :class:`Inflow`."""
 
@@ -81,6 +81,9 @@ class Receiving:
 
     def write(self, data: bytes) -> Deferred[None] | None:
         return self._inflow.write(data)
+
+    async def draw(self, fill: Callable[[memoryview], int], budget: int) -> bool:
+        return await self._inflow.draw(fill, budget)
 
     def abort(self) -> None:
         self._inflow.abort()

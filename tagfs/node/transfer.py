@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred, fail
+from collections.abc import Callable
+from threading import local
+from typing import NamedTuple, TypeVar
+
+from twisted.internet.defer import Deferred, execute, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tagfs.errors import TooLarge, Unavailable
 from tagfs.model.entry import Entry
-from tagfs.node.interfaces import IReading
+from tagfs.node.interfaces import IPouring, IReading
 from tagfs.node.offload import Offload
-from tagfs.storage.interfaces import SMALL_CONTENT, Blob, IBlobReader, IBlobStore, IBlobWriter
+from tagfs.storage.interfaces import CHUNK, SMALL_CONTENT, Blob, IBlobReader, IBlobStore, IBlobWriter
+
+T = TypeVar("T")
 
 HIGH_WATER = 1 << 20
 """Bytes waiting for the disk at which a source is told to pause."""
+POURED = 1 << 18
+"""Bytes of a piece that is poured: small enough to stay in a processor's cache from disk to socket."""
 MAX_CONTENT = 1 << 44
 """Largest content in bytes (16 TiB)."""
+
+
+class _Drawn(NamedTuple):
+    """What one draw came to: bytes taken, whether it was the end, and how the source broke."""
+
+    size: int
+    ended: bool
+    broke: OSError | None
+
+
+class _Buffers(local):
+    """A thread's own buffer of one chunk."""
+
+    def __init__(self) -> None:
+        self.chunk = memoryview(bytearray(CHUNK))
+
+
+_buffers = _Buffers()
+
+
+def _chunk_buffer() -> memoryview:
+    return _buffers.chunk
 
 
 class Inflow:
@@ -64,6 +94,47 @@ class Inflow:
         if self._room is None:
             self._room = Deferred()
         return self._room
+
+    async def draw(self, fill: Callable[[memoryview], int], budget: int) -> bool:
+        """See :class:`~tagfs.node.interfaces.IDrawing`."""
+        self._flush()
+        await self._settled()
+        self._busy = True
+        answer: Deferred[_Drawn] = Deferred()
+        self._offload.run(lambda: self._draw(fill, budget)).addBoth(self._drew, answer)
+        drawn = await answer
+        if drawn.broke is not None:
+            raise drawn.broke
+        return drawn.ended
+
+    def _draw(self, fill: Callable[[memoryview], int], budget: int) -> _Drawn:
+        """In another thread: whole chunks of what comes, as far as they come."""
+        if self._writer is None:
+            self._writer = self._blobs.begin()
+        writer, buffer = self._writer, _chunk_buffer()
+        size = 0
+        while size < budget:
+            room = CHUNK - writer.size % CHUNK
+            at = count = 0
+            broke = None
+            try:
+                while at < room and (count := fill(buffer[at:room])) > 0:
+                    at += count
+            except OSError as error:
+                broke = error
+            writer.write(buffer[:at])
+            size += at
+            if at < room:
+                return _Drawn(size, count < 0, broke)
+        return _Drawn(size, False, None)
+
+    def _drew(self, result: _Drawn | Failure, answer: Deferred[_Drawn]) -> None:
+        if isinstance(result, Failure):
+            self._fail_store(result)
+        else:
+            self.size += result.size
+            self._stored(None, 0)
+        answer.callback(result)
 
     def small(self) -> bytes:
         """The whole content; only while :attr:`is_small`."""
@@ -136,8 +207,8 @@ class Inflow:
                 waiting.errback(failure)
         self._room = self._drained = None
 
-    async def _whole(self) -> IBlobWriter:
-        """The writer, with everything in it; it is the caller's from now on."""
+    async def _settled(self) -> None:
+        """Returns when all that was written is with the writer, as far as there is one. Raises what went wrong."""
         if not self.is_small:
             self._flush()
         if self._busy:
@@ -145,6 +216,10 @@ class Inflow:
             await self._drained
         if self._failure is not None:
             self._failure.raiseException()
+
+    async def _whole(self) -> IBlobWriter:
+        """The writer, with everything in it; it is the caller's from now on."""
+        await self._settled()
         writer, self._writer = self._writer, None
         if writer is not None:
             return writer
@@ -179,20 +254,55 @@ class Reading:
         if reader is None or wanted <= 0:
             return b""
         at = self._at
-        self._busy = True
-        try:
-            data = await self._offload.run(lambda: reader.read(at, wanted))
-        finally:
-            self._busy = False
-            if self._reader is None:
-                self._offload.run(reader.close)
+        data = await self._busy_with(reader, lambda: reader.read(at, wanted))
         self._at += len(data)
         return data
+
+    def _busy_with(self, reader: IBlobReader, work: Callable[[], T]) -> Deferred[T]:
+        """The result of ``work``, which uses the reader in another thread. Where the reading is closed meanwhile, the
+        reader is closed afterwards, also where nobody waits for the result any more."""
+        if reader.in_memory:
+            return execute(work)
+        self._busy = True
+        answer: Deferred[T] = Deferred()
+        self._offload.run(work).addBoth(self._idle, reader, answer)
+        return answer
+
+    def _idle(self, result: T | Failure, reader: IBlobReader, answer: Deferred[T]) -> None:
+        self._busy = False
+        if self._reader is None:
+            self._offload.run(reader.close)
+        answer.callback(result)
 
     def close(self) -> None:
         """Lets go; harmless when repeated, and while a read is under way."""
         reader, self._reader = self._reader, None
         if reader is None:
             return
-        if not self._busy:
+        if reader.in_memory:
+            reader.close()
+        elif not self._busy:
             self._offload.run(reader.close)
+
+
+@implementer(IPouring)
+class LargeReading(Reading):
+    """The reading of a content that lies in a file."""
+
+    async def pour(self, take: Callable[[bytes], bool], budget: int) -> bool:
+        """See :class:`~tagfs.node.interfaces.IPouring`."""
+        reader, end = self._reader, self.start + self.length
+        if reader is None or self._at >= end:
+            return True
+
+        def work() -> int:
+            at, stop = self._at, min(end, self._at + budget)
+            while at < stop:
+                data = reader.read(at, min(POURED, end - at))
+                at += len(data)
+                if not take(data):
+                    break
+            return at
+
+        self._at = await self._busy_with(reader, work)
+        return self._at >= end

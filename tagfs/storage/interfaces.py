@@ -277,8 +277,8 @@ class IBlobWriter(Interface):
 
     size = Attribute("int: bytes written so far.")
 
-    def write(data: bytes) -> None:
-        """Appends."""
+    def write(data: bytes | memoryview) -> None:
+        """Appends, and keeps no reference to it."""
 
     def finish() -> Blob:
         """Makes the content durable under its name, pinned once for the caller. Content that is there already is
@@ -296,10 +296,12 @@ class IBlobReader(Interface):
     """An open content; stays readable until closed, whatever is dropped or compacted meanwhile."""
 
     size = Attribute("int: bytes in all.")
+    in_memory = Attribute("bool: whether all of it is in memory, so that reading and closing need no other thread.")
 
     def read(offset: int, length: int) -> bytes:
         """Exactly the bytes asked for, fewer only at the end. Raises Corrupt where they do not match the digest
-        (small contents are verified whole, larger ones where a chunk is read whole)."""
+        (small contents are verified whole, larger ones where a chunk is read whole, and not again within an hour of a
+        reading of the whole content, as long as nothing was written to it)."""
 
     def close() -> None:
         """Lets go. Harmless when repeated."""

@@ -211,7 +211,7 @@ class _Writer:
         self._open = True
         self.size = len(begun)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """See :class:`IBlobWriter`."""
         assert self._open, "write to a writer that is finished, kept or aborted"
         try:
@@ -243,6 +243,8 @@ class _Writer:
 @implementer(IBlobReader)
 class _Reader:
     """See :class:`IBlobReader`."""
+
+    in_memory = True
 
     def __init__(self, digest: bytes, content: bytes) -> None:
         self._digest = digest

@@ -30,7 +30,8 @@ from tagfs.node import identity
 from tagfs.node.accounts import Accounts
 from tagfs.node.core import Core
 from tagfs.node.node import Node
-from tagfs.node.offload import Inline
+from tagfs.node.offload import Inline, Offload, Threads
+from tagfs.storage.blobs import open_blobs
 from tagfs.storage.memory import MemoryCatalog
 from tagfs.storage.memory_blobs import MemoryBlobStore
 
@@ -125,19 +126,22 @@ class FtpWorld:
 
 @asynccontextmanager
 async def serving(
-    tls: TlsContext | None = None, interface: str = "127.0.0.1", **options: Any
+    tls: TlsContext | None = None, interface: str = "127.0.0.1", blobs: Path | None = None, **options: Any
 ) -> AsyncIterator[FtpWorld]:
-    """A server while the block runs; ``options`` are those of its FileDoor."""
+    """A server while the block runs; ``options`` are those of its FileDoor. Contents are in memory, or under ``blobs`` and
+    moved by threads as in a real node."""
     from twisted.internet import reactor
 
     inline = Inline()
+    transfers: Offload = inline if blobs is None else Threads(reactor, 2, "transfers")
+    store = MemoryBlobStore() if blobs is None else open_blobs(f"file:{blobs}")
     core = Core(
         "testnode",
         MemoryCatalog("testnode"),
-        MemoryBlobStore(),
+        store,
         writer=inline,
         readers=inline,
-        transfers=inline,
+        transfers=transfers,
         now_ms=lambda: time.time_ns() // 1_000_000,
     )
     node = Node(core, "test", "", "", Accounts(core, inline, reactor, OWNER))
@@ -152,6 +156,8 @@ async def serving(
         await listening.stopListening()
         await factory.close()
         await files.close()
+        transfers.stop()
+        store.close()
 
 
 @pytest_twisted.async_yield_fixture

@@ -21,12 +21,19 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tagfs.errors import TagfsError
+from tagfs.front.ftp import direct
+from tagfs.front.ftp.socket_ends import Inlet, Outlet
 from tagfs.front.ftp.tls import Tls
+from tagfs.node.interfaces import IDrawing, IPouring
 
 PIECE = 256 * 1024
 """Bytes per read from a content and per write to a plain connection: where loopback throughput levels off (FIGURES)."""
 TLS_PIECE = 64 * 1024
 """The same for a connection with TLS, which is slower with larger pieces than with these."""
+SLICE = 32 << 20
+"""Bytes that one thread sends or takes over one connection before others get it, some 20 ms long."""
+LARGE = 1 << 20
+"""Bytes from which on a content that comes in is taken by another thread."""
 
 
 class DataLost(TagfsError):
@@ -63,6 +70,9 @@ class DataConnection(Protocol):
         self._sink: Sink | None = None
         self._trouble: Failure | None = None
         self._waits = 0
+        self._wanted = 0
+        self._arrived: Deferred[None] | None = None
+        self._drawing = False
         self._settled: Deferred[None] | None = None
         self._stall: IDelayedCall | None = None
         self._handshake: Deferred[None] | None = None
@@ -110,7 +120,7 @@ class DataConnection(Protocol):
 
     def _say(self, data: bytes) -> None:
         if data:
-            self.transport.write(data)
+            direct.write(self.transport, data)
 
     def _took(self, data: bytes) -> None:
         if self._sink is None:
@@ -126,6 +136,14 @@ class DataConnection(Protocol):
             self._waits += 1
             self.transport.pauseProducing()
             wait.addErrback(self._refused).addCallback(self._taken)
+        if self._arrived is not None and self.moved >= self._wanted:
+            self.transport.pauseProducing()
+            self._arrive()
+
+    def _arrive(self) -> None:
+        arrived, self._arrived = self._arrived, None
+        if arrived is not None:
+            arrived.callback(None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._end = reason
@@ -134,6 +152,7 @@ class DataConnection(Protocol):
             self._stall = None
         self._wake()
         self._agreed()
+        self._arrive()
         self._ended.callback(None)
 
     def readConnectionLost(self) -> None:
@@ -189,7 +208,7 @@ class DataConnection(Protocol):
     def _look(self, clock: IReactorTime, stall_s: float, moved: int) -> None:
         self._stall = None
         # While this side is the one that is waited for (a slow store), the peer is not to blame.
-        ours = self._waits > 0 or (self._sending and self._writable is None and not self._flushing)
+        ours = self._waits > 0 or self._drawing or (self._sending and self._writable is None and not self._flushing)
         if moved == self.moved and not ours:
             self._trouble = Failure(DataLost(f"nothing moved for {stall_s:g} seconds"))
             self.abort()
@@ -211,25 +230,51 @@ class DataConnection(Protocol):
         ahead = Deferred.fromCoroutine(_awaited(read(piece)))
         try:
             while data := await ahead:
-                self.transport.write(data if tls is None else self._sealed(tls, data))
+                direct.write(self.transport, data if tls is None else self._sealed(tls, data))
                 self.moved += len(data)
                 # The store reads on while the network takes what it has.
                 ahead = Deferred.fromCoroutine(_awaited(read(piece)))
-                if not await self._room():
-                    self._check_end("the transfer is incomplete")
-                    raise DataLost("the client closed the data connection; the transfer is incomplete")
+                await self._room()
+                self._check_alive()
         except BaseException:
             ahead.addErrback(_heard)
             self.abort()
             raise
         ahead.addErrback(_heard)
-        self.transport.unregisterProducer()
-        self._flushing = True
-        if tls is not None:
-            self._say(tls.goodbye())
-        self.transport.loseConnection()
-        await self._ended
-        self._check_end("the transfer is incomplete")
+        await self._finish()
+
+    async def pour(self, content: IPouring) -> None:
+        """As :meth:`send`, for a content that threads can take from the disk to the socket."""
+        self._sending = True
+        outlet = Outlet(self.transport.getHandle(), self._tls)
+        ended = False
+        try:
+            self.transport.registerProducer(self, False)
+            while True:
+                if not outlet.flush():
+                    await self._free()
+                elif ended:
+                    break
+                else:
+                    ended = await content.pour(outlet.take, SLICE)
+                    self.moved = outlet.moved
+                self._check_alive()
+        except OSError as error:
+            self.abort()
+            raise DataLost("the client closed the data connection; the transfer is incomplete") from error
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            outlet.close()
+        await self._finish()
+
+    async def _free(self) -> None:
+        """Waits until the socket has room."""
+        if self._end is None:
+            self._writable = Deferred()
+            self.transport.startWriting()
+            await self._writable
 
     @staticmethod
     def _sealed(tls: Tls, data: bytes) -> bytes:
@@ -238,28 +283,86 @@ class DataConnection(Protocol):
         except ssl.SSLError as error:
             raise DataLost(f"TLS broke on the data connection: {error.reason}") from error
 
-    async def _room(self) -> bool:
-        """Waits until more may be written; False where the connection is gone."""
+    async def _room(self) -> None:
+        """Waits until more may be written, or the connection is gone."""
         if self._paused and self._end is None:
             self._writable = Deferred()
             await self._writable
-        return self._end is None
 
-    async def receive(self, sink: Sink) -> None:
-        """Hands all that comes to ``sink`` until the peer ends the connection.
+    def _check_alive(self) -> None:
+        if self._end is not None:
+            self._check_end("the transfer is incomplete")
+            raise DataLost("the client closed the data connection; the transfer is incomplete")
+
+    async def _finish(self) -> None:
+        """All is with the transport: ends the connection when it is with the kernel. How the client hangs up then does not
+        matter; under TLS few wait for our goodbye."""
+        self.transport.unregisterProducer()
+        self._flushing = True
+        if not direct.drained(self.transport):
+            self.transport.registerProducer(self, False)  # as such it is told when all is sent
+            self._writable = Deferred()
+            await self._writable
+            self.transport.unregisterProducer()
+        self._check_alive()
+        if self._tls is not None:
+            self._say(self._tls.goodbye())
+        self.transport.loseConnection()
+        await self._ended
+
+    async def receive(self, sink: Sink, drawing: IDrawing | None = None) -> None:
+        """Hands all that comes to ``sink`` until the peer ends the connection; much of it, where it goes there without
+        change, in another thread by ``drawing``.
 
         Raises :class:`DataLost` where it did not end cleanly, and what the sink's Deferreds fail with.
         """
         self._sink = sink
-        if self._end is None:
-            self.transport.resumeProducing()
-            if self._tls is not None:
+        if self._tls is not None:
+            if self._end is None:
+                self.transport.resumeProducing()
                 self.dataReceived(b"")  # of what came with the end of the handshake
-            await self._ended
+        elif drawing is None:
+            self.transport.resumeProducing()
+        else:
+            await self._until(LARGE)
+            await self._draw(drawing)
+        await self._ended
         if self._waits:
             self._settled = Deferred()
             await self._settled
         self._check_end("what came is no whole file")
+
+    async def _until(self, size: int) -> None:
+        """Reads on the reactor's thread until ``size`` bytes have come in all, or the end."""
+        if self._end is None:
+            self._wanted = size
+            self._arrived = Deferred()
+            self.transport.resumeProducing()
+            await self._arrived
+
+    async def _draw(self, drawing: IDrawing) -> None:
+        """Takes what comes in another thread, for as long as something is there."""
+        if self._end is not None or self._trouble is not None:
+            return
+        inlet = Inlet(self.transport.getHandle())
+        ended = False
+        try:
+            while self._end is None and self._trouble is None and not ended:
+                self._drawing = True
+                ended = await drawing.draw(inlet.fill, SLICE)
+                self._drawing = False
+                came, inlet.moved = inlet.moved, 0
+                self.moved += came
+                if not ended and came < SLICE:
+                    await self._until(self.moved + 1)
+        except OSError as error:
+            self.abort()
+            raise DataLost("the data connection broke; what came is no whole file") from error
+        finally:
+            self._drawing = False
+            inlet.close()
+        if ended:
+            self.transport.loseConnection()
 
     def _refused(self, failure: Failure) -> None:
         self._trouble = self._trouble or failure
@@ -269,7 +372,7 @@ class DataConnection(Protocol):
         self._waits -= 1
         if self._waits:
             return
-        if self._end is None and self._trouble is None:
+        if self._end is None and self._trouble is None and not self._drawing:
             self.transport.resumeProducing()
         settled, self._settled = self._settled, None
         if settled is not None:
@@ -279,9 +382,10 @@ class DataConnection(Protocol):
         if self._trouble is not None:
             self._trouble.raiseException()
         assert self._end is not None
-        # Under TLS somebody between could end the connection; of what we send, it is the client who looks at that.
-        cut = self._tls is not None and not self._tls.ended and not self._flushing
-        if cut or not self._end.check(ConnectionDone):
+        # Under TLS its goodbye counts alone: somebody between could end the connection, or a client that does not wait for
+        # ours reset it.
+        whole = self._end.check(ConnectionDone) if self._tls is None else self._tls.ended
+        if not whole:
             raise DataLost(f"the data connection broke; {outcome}")
 
     def abort(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from secrets import token_hex
 from typing import Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
@@ -28,12 +28,14 @@ from tagfs.front.ftp.file_verbs_retrieve import BadRestart
 from tagfs.front.ftp.tag_verbs_content import copies_text
 from tagfs.front.ftp.verb import Verb
 from tagfs.model.paths import VirtualPath
-from tagfs.node.interfaces import Added
+from tagfs.node.interfaces import Added, IDrawing
 
 T = TypeVar("T")
 
 GRACE, GRACE_S = 0.05, 0.25
 """For how long an upload that has ended waits for the end of its session: this part of the time it took, at most so long."""
+LEAST_S = 0.001
+"""What the reactor can wait; less is a turn of it, since a millisecond more costs small files a third of their speed."""
 
 
 async def stor(exchange: Exchange) -> None:
@@ -52,9 +54,7 @@ async def stor(exchange: Exchange) -> None:
     except BaseException:
         state.drop_data()
         raise
-    await _store(exchange, spot, receiving)
-    if not offset:
-        await _forget_kept(exchange, spot)
+    await _store(exchange, spot, receiving, whole=not offset)
 
 
 async def appe(exchange: Exchange) -> None:
@@ -136,8 +136,9 @@ async def _copied(lookup: Lookup, entry: Any, receiving: Any, length: int) -> No
         raise
 
 
-async def _store(exchange: Exchange, spot: Spot, receiving: Any, what: str = "") -> None:
-    """Takes a content in over the data connection and stores it at ``spot``."""
+async def _store(exchange: Exchange, spot: Spot, receiving: Any, what: str = "", *, whole: bool = False) -> None:
+    """Takes a content in over the data connection and stores it at ``spot``. A ``whole`` one ends what an earlier upload to
+    that path left: it must not be mixed into a later one."""
     state = state_of(exchange)
     state.announced = None
     exchange.reply(150, what or f"Ok to send data for {spot.path}")
@@ -156,18 +157,25 @@ async def _store(exchange: Exchange, spot: Spot, receiving: Any, what: str = "")
         raise
     finally:
         state.connection = None
-    added = await unstoppable(_commit(exchange, spot, receiving))
+    added = await unstoppable(_commit(exchange, spot, receiving, whole))
     exchange.session.tally("stored")
     exchange.reply(226, f"stored as {added.id} {copies_text(added.copies)}")
 
 
-async def _commit(exchange: Exchange, spot: Spot, receiving: Any) -> Added:
+async def _commit(exchange: Exchange, spot: Spot, receiving: Any, whole: bool) -> Added:
+    # Asked for beside the store: hardly ever is there something.
+    kept = Deferred.fromCoroutine(exchange.node.kept(exchange.principal, str(spot.path))) if whole else succeed(None)
     try:
         async with state_of(exchange).door.turn(spot):
-            return await changes.store(lookup_of(exchange), spot, receiving)
+            added = await changes.store(lookup_of(exchange), spot, receiving)
     except BaseException:
+        kept.addErrback(lambda _: None)  # the other failure is told
         receiving.abort()
         raise
+    if await kept is not None:
+        left: Any = await exchange.node.resume(exchange.principal, str(spot.path), 0)
+        left.abort()
+    return added
 
 
 async def _receive(exchange: Exchange, receiving: Any) -> None:
@@ -179,7 +187,7 @@ async def _receive(exchange: Exchange, receiving: Any) -> None:
         await connection.receive(converting)
         await _settled(converting.finish())
     else:
-        await connection.receive(receiving)
+        await connection.receive(receiving, receiving if IDrawing.providedBy(receiving) else None)
     await _see_who_is_left(exchange, clock.seconds() - begun)
 
 
@@ -191,8 +199,9 @@ async def _see_who_is_left(exchange: Exchange, lasted_s: float) -> None:
     that are given up, so these wait longer, in proportion.
     """
     clock = exchange.session.door.clock
-    for delay in (0, min(lasted_s * GRACE, GRACE_S)):
-        await deferLater(clock, delay)
+    wait_s = min(lasted_s * GRACE, GRACE_S)
+    for delay_s in (0, wait_s if wait_s >= LEAST_S else 0):
+        await deferLater(clock, delay_s)
 
 
 async def _settled(waited: object) -> None:
@@ -210,14 +219,6 @@ async def _keep(receiving: Any, slot: str) -> int:
         receiving.abort()
         raise
     return kept
-
-
-async def _forget_kept(exchange: Exchange, spot: Spot) -> None:
-    """A whole upload ends what an earlier one left: it must not be mixed into a later one."""
-    slot = str(spot.path)
-    if await exchange.node.kept(exchange.principal, slot) is not None:
-        left: Any = await exchange.node.resume(exchange.principal, slot, 0)
-        left.abort()
 
 
 async def unstoppable(work: Coroutine[Any, Any, T]) -> T:

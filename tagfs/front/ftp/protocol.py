@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
@@ -20,6 +20,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from tagfs.front.ftp import direct
 from tagfs.front.ftp.door import DOOR, Door, Files, Limits
 from tagfs.front.ftp.secured import SecuredChannel
 from tagfs.front.ftp.session import Channel, Session
@@ -39,6 +40,22 @@ BUFFER_SIZE = 1 << 18
 """Bytes read from a socket at once, and held for it before its producer is paused (measured best for bodies)."""
 
 
+class PlainChannel:
+    """What a session needs of a transport."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self.pauseProducing = transport.pauseProducing
+        self.resumeProducing = transport.resumeProducing
+        self.unregisterProducer = transport.unregisterProducer
+        self.loseConnection = transport.loseConnection
+        self.abortConnection = transport.abortConnection
+
+    def write(self, data: bytes) -> None:
+        """Sends it, at once if possible."""
+        direct.write(self._transport, data)
+
+
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class TagFtpProtocol(Protocol):
     """One control connection."""
@@ -55,7 +72,7 @@ class TagFtpProtocol(Protocol):
         peer, local = transport.getPeer(), transport.getHost()
         self._host = getattr(peer, "host", "")
         self._tune()
-        channel = cast(Channel, transport)
+        channel = PlainChannel(transport)
         session = Session(self.factory.door, channel, self._host, _place(peer), _place(local), self._secured)
         session.secure = ISSLTransport.providedBy(transport)
         transport.registerProducer(self, True)  # type: ignore[attr-defined]
@@ -81,8 +98,9 @@ class TagFtpProtocol(Protocol):
     def _secured(self, context: TlsContext) -> Channel:
         session = self.session
         assert session is not None
-        channel = cast(Channel, self.transport)
-        self._tls = SecuredChannel(channel, context.for_control(), session.received, session.input_ended)
+        self._tls = SecuredChannel(
+            PlainChannel(self.transport), context.for_control(), session.received, session.input_ended
+        )
         return self._tls
 
     def dataReceived(self, data: bytes) -> None:

@@ -22,6 +22,7 @@ from tagfs.storage.blobs.kept import Kept, bytes_in
 from tagfs.storage.blobs.pins import Pins
 from tagfs.storage.blobs.readers import LargeReader, SmallReader
 from tagfs.storage.blobs.segments import Segments
+from tagfs.storage.blobs.verified import Verified
 from tagfs.storage.blobs.writer import Writer
 from tagfs.storage.interfaces import MAX_PAGE, SMALL_CONTENT, Blob, IBlobReader, IBlobStore, IBlobWriter, Usage
 
@@ -46,6 +47,7 @@ class FileBlobStore:
         self.disk = disk
         self._segments = segments
         self._index = index
+        self._verified = Verified()
         self._files = files
         self._kept = kept
         self._aside = aside
@@ -117,7 +119,7 @@ class FileBlobStore:
             return SmallReader(content)
         fd = self._open_large(digest)
         try:
-            return LargeReader(self.disk, fd, digest, self._files.chunks(digest, fd))
+            return LargeReader(self.disk, fd, digest, self._files.chunks(digest, fd), self._verified)
         except BaseException:
             os.close(fd)
             raise

@@ -69,7 +69,7 @@ class Writer:
             raise
         return writer
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """See :class:`IBlobWriter`. Raises :class:`TooLarge` beyond :data:`MAX_CONTENT`."""
         assert self._open, "write to a writer that is finished or aborted"
         if self.size + len(data) > MAX_CONTENT:
