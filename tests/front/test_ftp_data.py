@@ -18,7 +18,8 @@ from twisted.logger import Logger, globalLogPublisher, textFileLogObserver
 
 from tagfs.errors import BadRequest, StorageFull
 from tagfs.front.ftp import data_setup
-from tagfs.front.ftp.data_connection import DataConnection, DataLost
+from tagfs.front.ftp.data_channel import DataLost
+from tagfs.front.ftp.data_connection import DataConnection
 from tagfs.front.ftp.data_lines import (
     Target,
     WrongProtocol,

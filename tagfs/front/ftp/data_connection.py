@@ -1,27 +1,22 @@
 """One data connection: sends a content or takes one in, with back-pressure both ways. Layer: front.
 
-Nothing is read from its socket until a transfer takes it, so a client that sends before its STOR fills only the kernel's
-buffers. Source: RFC 959 section 3.4 (stream mode: the end of the connection is the end of the file).
-
-TLS is done here instead of by Twisted's wrapper, which knows nothing of tickets and cuts all it sends into small pieces.
+Source: RFC 959 section 3.4 (stream mode: the end of the connection is the end of the file).
 """
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any
 from typing import Protocol as Shape
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IPushProducer, IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tagfs.errors import TagfsError
 from tagfs.front.ftp import direct
+from tagfs.front.ftp.data_channel import DataChannel, DataLost
 from tagfs.front.ftp.socket_ends import Inlet, Outlet
 from tagfs.front.ftp.tls import Tls
 from tagfs.node.interfaces import IDrawing, IPouring
@@ -36,12 +31,6 @@ LARGE = 1 << 20
 """Bytes from which on a content that comes in is taken by another thread."""
 
 
-class DataLost(TagfsError):
-    """The data connection ended before the transfer did."""
-
-    ftp = 426
-
-
 class Sink(Shape):
     """Where received bytes go: :class:`tagfs.node.interfaces.IReceiving`, or something before it."""
 
@@ -49,127 +38,42 @@ class Sink(Shape):
         """As IReceiving.write."""
 
 
-@implementer(IPushProducer, IHalfCloseableProtocol)
-class DataConnection(Protocol):
+@implementer(IPushProducer)
+class DataConnection(DataChannel):
     """A data connection from its opening to its end. One transfer at most goes over it.
 
     ``on_made`` is told when the connection is there.
     """
 
-    transport: Any  # TCP
-
     def __init__(self, on_made: Callable[[DataConnection], None] | None = None) -> None:
-        self._on_made = on_made
-        self._end: Failure | None = None
-        self._ended: Deferred[None] = Deferred()
-        self._writable: Deferred[None] | None = None
+        super().__init__(on_made)
+        # While sending
         self._paused = True
-        self._sending = False
         self._flushing = False
-        self._tls: Tls | None = None
+        self._writable: Deferred[None] | None = None
+        # While receiving
         self._sink: Sink | None = None
-        self._trouble: Failure | None = None
-        self._waits = 0
-        self._wanted = 0
+        self._waits = 0  # for the sink
+        self._settled: Deferred[None] | None = None
+        self._until_moved = 0
         self._arrived: Deferred[None] | None = None
         self._drawing = False
-        self._settled: Deferred[None] | None = None
-        self._stall: IDelayedCall | None = None
-        self._handshake: Deferred[None] | None = None
-        self.moved = 0
-        """Bytes sent or received so far."""
 
-    # -- the transport's side
+    @property
+    def _wanted(self) -> bool:
+        return self._sink is not None or self._sending
 
-    def connectionMade(self) -> None:
-        self.transport.setTcpNoDelay(True)
-        # Twisted reads and flushes in units of this: 64 KiB costs a third of the throughput.
-        self.transport.bufferSize = PIECE
-        self.transport.pauseProducing()
-        if self._on_made is not None:
-            self._on_made(self)
+    @property
+    def _waits_here(self) -> bool:
+        return self._waits > 0 or self._drawing or (self._sending and self._writable is None and not self._flushing)
 
-    def dataReceived(self, data: bytes) -> None:
-        if self._tls is None:
-            self._took(data)
-            return
-        self._tls.feed(data)
-        try:
-            if self._handshake is None:
-                self._open(self._tls)
-            elif self._tls.shake():
-                self.transport.pauseProducing()
-                self._say(self._tls.due())
-                self._agreed()
-            self._say(self._tls.due())
-        except ssl.SSLError as error:
-            self._say(self._tls.due())  # what is wrong
-            self._trouble = self._trouble or Failure(DataLost(f"TLS broke on the data connection: {error.reason}"))
-            self.transport.loseConnection()
-
-    def _open(self, tls: Tls) -> None:
-        """Hands on what TLS brought."""
-        if self._sink is None and not self._sending:
-            return  # it waits with TLS until it is wanted
-        data = tls.opened()
-        if data:
-            self._took(data)
-        if tls.ended and not self._sending and self._trouble is None:
-            self._say(tls.goodbye())
-            self.transport.loseConnection()
-
-    def _say(self, data: bytes) -> None:
-        if data:
-            direct.write(self.transport, data)
-
-    def _took(self, data: bytes) -> None:
-        if self._sink is None:
-            return  # a client that sends into a download
-        self.moved += len(data)
-        try:
-            wait = self._sink.write(data)
-        except TagfsError:
-            self._trouble = Failure()
-            self.transport.abortConnection()
-            return
-        if isinstance(wait, Deferred):
-            self._waits += 1
-            self.transport.pauseProducing()
-            wait.addErrback(self._refused).addCallback(self._taken)
-        if self._arrived is not None and self.moved >= self._wanted:
-            self.transport.pauseProducing()
-            self._arrive()
-
-    def _arrive(self) -> None:
-        arrived, self._arrived = self._arrived, None
-        if arrived is not None:
-            arrived.callback(None)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._end = reason
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
-        self._wake()
-        self._agreed()
+    def _wake(self) -> None:
+        waiting, self._writable = self._writable, None
+        if waiting is not None:
+            waiting.callback(None)
         self._arrive()
-        self._ended.callback(None)
 
-    def readConnectionLost(self) -> None:
-        """The peer sends nothing more. Who only reads may say so early (netcat does), and still gets all."""
-        if not self._sending:
-            self.transport.loseConnection()
-
-    def writeConnectionLost(self) -> None:
-        """Our side is ended as a whole only."""
-
-    def _agreed(self) -> None:
-        """The handshake is over, or never will be."""
-        handshake, self._handshake = self._handshake, None
-        if handshake is not None:
-            handshake.callback(None)
-
-    # -- IPushProducer, towards the transport while sending
+    # Sending; IPushProducer towards the transport
 
     def pauseProducing(self) -> None:
         self._paused = True
@@ -180,40 +84,6 @@ class DataConnection(Protocol):
 
     def stopProducing(self) -> None:
         self._wake()
-
-    def _wake(self) -> None:
-        waiting, self._writable = self._writable, None
-        if waiting is not None:
-            waiting.callback(None)
-
-    # -- the transfer's side
-
-    async def start_tls(self, tls: Tls) -> None:
-        """Turns TLS on, as its server whoever called whom (RFC 4217 section 7); returns when it is on.
-
-        Raises :class:`DataLost` where it cannot be agreed on.
-        """
-        self._tls = tls
-        if self._end is None:
-            self._handshake = Deferred()
-            self.transport.resumeProducing()
-            await self._handshake
-        if self._end is not None:
-            raise DataLost("TLS could not be agreed on for the data connection")
-
-    def watch(self, clock: IReactorTime, stall_s: float) -> None:
-        """From now on cuts the connection when the peer lets ``stall_s`` seconds pass without a byte moving."""
-        self._stall = clock.callLater(stall_s, self._look, clock, stall_s, self.moved)
-
-    def _look(self, clock: IReactorTime, stall_s: float, moved: int) -> None:
-        self._stall = None
-        # While this side is the one that is waited for (a slow store), the peer is not to blame.
-        ours = self._waits > 0 or self._drawing or (self._sending and self._writable is None and not self._flushing)
-        if moved == self.moved and not ours:
-            self._trouble = Failure(DataLost(f"nothing moved for {stall_s:g} seconds"))
-            self.abort()
-        else:
-            self.watch(clock, stall_s)
 
     async def send(self, read: Callable[[int], Awaitable[bytes]], piece: int = PIECE) -> None:
         """Sends what ``read(limit)`` gives until it is empty, then ends the connection.
@@ -299,7 +169,7 @@ class DataConnection(Protocol):
         matter; under TLS few wait for our goodbye."""
         self.transport.unregisterProducer()
         self._flushing = True
-        if not direct.drained(self.transport):
+        if self._end is None and not direct.drained(self.transport):
             self.transport.registerProducer(self, False)  # as such it is told when all is sent
             self._writable = Deferred()
             await self._writable
@@ -309,6 +179,8 @@ class DataConnection(Protocol):
             self._say(self._tls.goodbye())
         self.transport.loseConnection()
         await self._ended
+
+    # Receiving
 
     async def receive(self, sink: Sink, drawing: IDrawing | None = None) -> None:
         """Hands all that comes to ``sink`` until the peer ends the connection; much of it, where it goes there without
@@ -335,7 +207,7 @@ class DataConnection(Protocol):
     async def _until(self, size: int) -> None:
         """Reads on the reactor's thread until ``size`` bytes have come in all, or the end."""
         if self._end is None:
-            self._wanted = size
+            self._until_moved = size
             self._arrived = Deferred()
             self.transport.resumeProducing()
             await self._arrived
@@ -364,6 +236,29 @@ class DataConnection(Protocol):
         if ended:
             self.transport.loseConnection()
 
+    def _took(self, data: bytes) -> None:
+        if self._sink is None:
+            return  # a client that sends into a download
+        self.moved += len(data)
+        try:
+            wait = self._sink.write(data)
+        except TagfsError:
+            self._trouble = Failure()
+            self.transport.abortConnection()
+            return
+        if isinstance(wait, Deferred):
+            self._waits += 1
+            self.transport.pauseProducing()
+            wait.addErrback(self._refused).addCallback(self._taken)
+        if self._arrived is not None and self.moved >= self._until_moved:
+            self.transport.pauseProducing()
+            self._arrive()
+
+    def _arrive(self) -> None:
+        arrived, self._arrived = self._arrived, None
+        if arrived is not None:
+            arrived.callback(None)
+
     def _refused(self, failure: Failure) -> None:
         self._trouble = self._trouble or failure
         self.abort()
@@ -377,21 +272,6 @@ class DataConnection(Protocol):
         settled, self._settled = self._settled, None
         if settled is not None:
             settled.callback(None)
-
-    def _check_end(self, outcome: str) -> None:
-        if self._trouble is not None:
-            self._trouble.raiseException()
-        assert self._end is not None
-        # Under TLS its goodbye counts alone: somebody between could end the connection, or a client that does not wait for
-        # ours reset it.
-        whole = self._end.check(ConnectionDone) if self._tls is None else self._tls.ended
-        if not whole:
-            raise DataLost(f"the data connection broke; {outcome}")
-
-    def abort(self) -> None:
-        """Cuts the connection at once; a transfer over it fails with :class:`DataLost`. Harmless after the end."""
-        if self._end is None:
-            self.transport.abortConnection()
 
 
 async def _awaited(waited: Awaitable[bytes]) -> bytes:

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 
 from tagfs.errors import BadRequest, TagfsError
 from tagfs.front.ftp.ascii import to_network
-from tagfs.front.ftp.data_connection import DataLost
+from tagfs.front.ftp.data_channel import DataLost
 from tagfs.front.ftp.exchange import Exchange
 from tagfs.front.ftp.file_state import lookup_of, state_of
 from tagfs.front.ftp.file_verbs_names import path_of

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from tagfs.errors import NotFound
 from tagfs.front.ftp.ascii import FromNetwork
-from tagfs.front.ftp.data_connection import DataLost
+from tagfs.front.ftp.data_channel import DataLost
 from tagfs.front.ftp.data_ports import NoDataConnection
 from tagfs.front.ftp.directory import changes
 from tagfs.front.ftp.directory.changes import Spot
