@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, TimeoutError
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
@@ -34,6 +34,8 @@ async def dial(reactor: Any, own: Own, tls: NodeTls | None, address: str, wanted
     begun_s = reactor.seconds()
     try:
         await endpoint.connect(factory)
+    except ConnectingCancelledError:
+        raise CancelledError from None
     except (ConnectError, DNSLookupError, OSError, ValueError) as error:
         raise Unavailable(f"{address}: {_in_words(error)}") from error
     left_s = max(0.1, min(timeout_s - (reactor.seconds() - begun_s), limits.GREET_S))

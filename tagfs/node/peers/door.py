@@ -62,11 +62,11 @@ class Door(Factory):
     def enter(self, connection: Inbound) -> None:
         """Takes a stranger in. Where there are too many, the one who is a stranger for longest goes: whoever has the key
         proves it at once, so that a flood keeps nobody out."""
-        if self.closing:
-            connection.cut_off()
         self._strangers[connection] = None
         self._hosts[connection.host] += 1
-        if self._hosts[connection.host] > limits.STRANGERS_PER_HOST:
+        if self.closing:
+            connection.cut_off()
+        elif self._hosts[connection.host] > limits.STRANGERS_PER_HOST:
             next(other for other in self._strangers if other.host == connection.host and not other.lost).cut_off()
         elif len(self._strangers) > limits.STRANGERS:
             next(other for other in self._strangers if not other.lost).cut_off()

@@ -7,7 +7,6 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.error import ConnectingCancelledError
 from twisted.logger import Logger
 
 from tagfs.errors import TagfsError, Unavailable
@@ -50,7 +49,7 @@ class Link:
         self._addresses = tuple(addresses)
         if self._keeping is None:
             self._keeping = Deferred.fromCoroutine(self._keep())
-            self._keeping.addErrback(lambda failure: failure.trap(CancelledError, ConnectingCancelledError) and None)
+            self._keeping.addErrback(lambda failure: failure.trap(CancelledError) and None)
         elif changed:
             self.hurry()
 
@@ -129,7 +128,7 @@ class Link:
                 line = await self._dial(address, self.node)
             except TagfsError as error:
                 reasons.append(str(error))
-            except (CancelledError, ConnectingCancelledError):
+            except CancelledError:
                 raise
             except Exception:  # noqa: BLE001 - a bug at one address must not end the dialling
                 self.log.failure("dialling {address} failed", address=address)

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.protocol import Factory, Protocol
 from zope.interface.verify import verifyObject
 
 from tagfs.errors import (
@@ -189,3 +190,46 @@ async def test_a_node_that_stood_still_blames_nobody(world: World, monkeypatch: 
     assert isinstance(await failure_of(asked), Unavailable)
     assert await b.ask(a.id, Call("ECHO"))
     assert told == []
+
+
+async def test_who_says_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody takes the connection and never greets: it is given up, or given up on."""
+    monkeypatch.setattr(limits, "GREET_S", 0.2)
+    mute = Factory.forProtocol(Protocol)
+    mute.noisy = False
+    listening = world.reactor.listenTCP(0, mute, interface="127.0.0.1")
+    world.ports.append(listening)
+    address = f"127.0.0.1:{listening.getHost().port}"
+    b = world.peers(2)
+    assert "does not prove itself in time" in str(await failure_of(b.meet(address)))
+    meeting = b.meet(address)
+    meeting.cancel()
+    assert isinstance(await failure_of(meeting), CancelledError)
+    b.keep("somebody", [address])
+    waiting = b.ask("somebody", Call("WHO"))
+    await world.until(lambda: waiting.called)
+    assert isinstance(await failure_of(waiting), Unavailable)
+    going = b.meet(address)
+    await b.close()
+    assert isinstance(await failure_of(going), CancelledError)
+    assert "stopping" in str(await failure_of(b.meet(address)))
+
+
+async def test_busy_is_unavailable(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the other end takes less than this one asks."""
+    monkeypatch.setattr(limits, "RUNNING", 1)
+    monkeypatch.setattr(limits, "WAITING", 1)
+    a, b = world.peers(1), world.peers(2)
+    gate: Deferred[None] = Deferred()
+
+    async def wait(caller: Caller, call: Call) -> Answer:
+        await gate
+        return Answer()
+
+    a.serve("WAIT", wait)
+    await b.meet(world.addresses[a])
+    asked = [b.ask(a.id, Call("WAIT")) for _ in range(2)]
+    error = await failure_of(b.ask(a.id, Call("WAIT")))
+    assert isinstance(error, Unavailable) and "is busy" in str(error)
+    gate.callback(None)
+    await gatherResults(asked)
