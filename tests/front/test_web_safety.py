@@ -267,20 +267,23 @@ async def test_slow_headers_are_given_up(web: WebWorld) -> None:
     assert not clock.getDelayedCalls()
 
 
-async def test_stalled_body_is_given_up(web: WebWorld) -> None:
-    """A body of which nothing comes for stall_s ends the connection, and stores nothing."""
+@pytest.mark.parametrize("trickle", [b"", b"y"])
+async def test_stalled_body_is_given_up(web: WebWorld, trickle: bytes) -> None:
+    """A body of which nothing, or next to nothing, comes for stall_s ends the connection, and stores nothing."""
     clock = Clock()
-    factory = WebFactory(web.node, clock, limits=Limits(stall_s=60))
+    factory = WebFactory(web.node, clock, limits=Limits(stall_s=60, stall_bytes=10))
     peer = Peer()
     channel = connect(factory, peer)
     channel.dataReceived(  # type: ignore[attr-defined]
-        b"POST /api/v1/entries?name=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx"
+        b"POST /api/v1/entries?name=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\nx"
     )
     clock.pump([1] * 50)
-    channel.dataReceived(b"y")  # type: ignore[attr-defined]
+    channel.dataReceived(b"ten bytes.")  # type: ignore[attr-defined]
     clock.pump([1] * 50)
     assert not peer.aborted
-    clock.pump([1] * 20)
+    for _ in range(5):
+        channel.dataReceived(trickle)  # type: ignore[attr-defined]
+        clock.pump([1] * 3)
     assert peer.aborted
     channel.connectionLost(Failure(ConnectionDone()))  # type: ignore[attr-defined]
     assert await web.found() == []

@@ -55,6 +55,7 @@ class Channel(http.HTTPChannel):
     _host: IAddress
     _since_s = 0.0
     _dropped = 0
+    _moved = 0
     _blocked = False
     _half_closed = False
     _finishing = False
@@ -122,13 +123,28 @@ class Channel(http.HTTPChannel):
         elif phase is Phase.IDLE:
             self._turn(Phase.HEAD)
         elif phase is Phase.BODY:
-            self._turn(Phase.BODY)
+            self._moved += len(data)
+            if self._moved >= self.factory.door.limits.stall_bytes:
+                self.body_moves()
         super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    def lineReceived(self, line: bytes) -> None:
+        """Twisted: a line of a request's head. One that goes on with the header before it (RFC 9112 section 5.2) may be taken
+        for a header of its own by whoever is between, and is refused."""
+        if line[:1] in (b" ", b"\t") and getattr(self, "_path", None) is not None:
+            self._respondToBadRequestAndDisconnect()
+            return
+        super().lineReceived(line)  # type: ignore[no-untyped-call]
 
     def allHeadersReceived(self) -> None:
         """Twisted: a request's headers are there."""
         self._turn(Phase.BODY)
         super().allHeadersReceived()  # type: ignore[no-untyped-call]
+
+    def body_moves(self) -> None:
+        """Enough of the body has come to wait for more; or it was this node that did not read on, and now does."""
+        if self.phase is Phase.BODY:
+            self._turn(Phase.BODY)
 
     def answering(self) -> None:
         """The request is whole."""
@@ -264,4 +280,5 @@ class Channel(http.HTTPChannel):
 
     def _turn(self, phase: Phase) -> None:
         self.phase = phase
+        self._moved = 0
         self._since_s = self.factory.door.clock.seconds()

@@ -30,7 +30,9 @@ class Limits:
     head_s: float = 20.0
     """Time for a request's headers from their first byte, however busily they trickle in (408)."""
     stall_s: float = 60.0
-    """A body of which nothing comes ends the connection."""
+    """A body of which too little comes in that time ends the connection."""
+    stall_bytes: int = 4096
+    """So much has to come, or the rest of it: a client that trickles holds a connection for as long as it takes, else."""
     answer_stall_s: float = 300.0
     """An answer of which the client has not taken what was last written ends the connection: at most 512 KiB of it, so that
     a slow line, of 2 KiB a second or more, is never taken for a dead one."""

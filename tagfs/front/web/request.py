@@ -135,6 +135,7 @@ class WebRequest(http.Request):
 
     def _resume(self) -> None:
         if self.channel is not None:
+            self.channel.body_moves()
             self.channel.transport.resumeProducing()
 
     @property
@@ -188,6 +189,10 @@ class WebRequest(http.Request):
     def _admit(self, expected: Sequence[bytes] | None) -> tuple[Route, Exchange]:
         """The route and what its answer needs. Raises Refused or BadRequest for all that HTTP or the site forbid."""
         door = self.channel.factory.door
+        coding = self._header("transfer-encoding")
+        if coding is not None and (coding.lower() != "chunked" or self._header("content-length") is not None):
+            self.channel.persistent = 0
+            raise BadRequest("the only Transfer-Encoding is chunked, and there is no Content-Length beside it")
         if expected is not None and [value.lower() for value in expected] != [b"100-continue"]:
             raise Refused(417, "the only expectation that is known is 100-continue")
         try:
@@ -228,6 +233,7 @@ class WebRequest(http.Request):
             target = f"/{rest}"
         path, _, query = target.partition("?")
         if not path.startswith("/") and target != "*":
+            self.channel.persistent = 0
             raise BadRequest("the target of a request begins with /")
         return authority, path, query
 
