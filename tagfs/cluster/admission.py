@@ -39,7 +39,7 @@ class Claim:
     """A run of a member's process that is not the one known."""
 
     boot: str
-    until: float
+    since: float
     held: list[Asked] = field(factory=list)
 
 
@@ -60,7 +60,7 @@ class Admission:
         begins = claim is None
         if claim is None or claim.boot != asked.boot:
             held = [] if claim is None else claim.held
-            claim = self.claims[asked.node] = Claim(asked.boot, now + LOOK_S, held)
+            claim = self.claims[asked.node] = Claim(asked.boot, now, held)
         claim.held.append(asked)
         return begins
 
@@ -81,9 +81,16 @@ class Admission:
         self._refused.update(((node, asked.boot), now + REFUSED_S) for asked in refused)
         return taken, refused
 
+    def answers(self, node: str, boot: str, asked: float) -> bool:
+        """The run ``boot`` answered a ping of the time ``asked``: whether that settles a claim. What was asked before the claim was
+        made, a process may have answered that is no more."""
+        self._refused.pop((node, boot), None)
+        claim = self.claims.get(node)
+        return claim is not None and asked >= claim.since
+
     def overdue(self, now: float) -> list[str]:
         """Nodes whose run known so far did not answer in time."""
-        return [node for node, claim in self.claims.items() if now >= claim.until]
+        return [node for node, claim in self.claims.items() if now - claim.since >= LOOK_S]
 
 
 def joiner(asked: Asked) -> Member:

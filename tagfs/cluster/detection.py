@@ -24,6 +24,8 @@ PERIOD_S = 1.0
 """Seconds between two pings to one node."""
 PROBE_AFTER_S = 1.5
 """Seconds of silence after which others are asked to look."""
+TELL_AFTER_S = 2.0
+"""Seconds of silence after which pings tell of it: those who were asked to look had their time."""
 SUSPECT_AFTER_S = 3.0
 DEAD_AFTER_S = 7.0
 LOOK_S = 3.0
@@ -220,7 +222,7 @@ class Detector:
         told = 0
         for node, peer in self.peers.items():
             silence = peer.silence(now)
-            if silence >= PROBE_AFTER_S and peer.state != DEAD and not peer.fresh and told < MOST_RUMOURS:
+            if silence >= TELL_AFTER_S and peer.state != DEAD and not peer.fresh and told < MOST_RUMOURS:
                 told += 1
                 yield node, peer.incarnation, silence
 

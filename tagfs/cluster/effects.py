@@ -53,11 +53,13 @@ class Missed(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """Another node's request, from the run ``boot`` of its process. ``own``: what other parts want told in the answer to a ping."""
+    """Another node's request, from the run ``boot`` of its process, which is reached at ``address``. ``own``: what other parts want
+    told in the answer to a ping."""
 
     token: int
     node: str
     boot: str
+    address: str
     verb: str
     words: tuple[str, ...]
     facts: Mapping[str, str]

@@ -196,7 +196,7 @@ class Membership:
                 standing.refused = ""
                 standing.version += 1
             yield from standing.note(event.node, ping.boot, ping, now, direct=True)
-            yield from self._requests.answered(event.node, ping.boot, ping.incarnation, now)
+            yield from self._requests.answered(event.node, ping.boot, ping.incarnation, event.took_s, now)
             if ping.other:
                 yield Hear(event.node, ping.other, event.asked_at)
         elif event.verb == PROBE:

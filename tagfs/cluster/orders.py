@@ -38,6 +38,9 @@ def order(view: View, what: str, member: Member) -> Mapping[str, Value]:
     alive = member.id in view.alive or view.states.get(member.id) in ("alive", "suspect")
     if not view.cluster:
         raise Unavailable("this node is not in a cluster yet")
+    me = view.members.get(view.me)
+    if me is None or not me.present:
+        raise Unavailable("this node does not belong to the cluster any more; ask another one")
     if member.state == state or (what == "leave" and member.state == "forgotten"):
         return {}
     if what == "forget" and member.present and alive:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from tagfs.cluster import admission
 from tagfs.cluster.detection import DEAD
-from tagfs.cluster.effects import Asked, Change, Decline, Effect, Merge, Reply, Say
+from tagfs.cluster.effects import Asked, Change, Decline, Effect, Heard, Merge, Reply, Say
 from tagfs.cluster.members import Roll, member_fields, member_ref
 from tagfs.cluster.pings import read_ping, write_ping
 from tagfs.cluster.standing import BYE, EXCHANGE, JOIN, PING, PROBE, Standing
@@ -43,6 +43,9 @@ class Requests:
         """Another node asks."""
         standing = self._standing
         if not standing.cluster:
+            if event.facts.get("cluster"):
+                # Who lets this node in may have done so without its hearing of it.
+                standing.entrance.hear(Heard(event.address, event.node, event.facts["cluster"]), now)
             yield Decline(event.token, "unavailable", f"this node is not in a cluster yet: {standing.entrance.why}")
             return
         objection = self._objection_to_joiner(event) if event.verb == JOIN else self._objection(event)
@@ -109,9 +112,10 @@ class Requests:
                 yield Decline(asked.token, "unavailable", "the member record could not be written in time")
         self._joining = [each for each in self._joining if now < each[1]]
 
-    def answered(self, node: str, boot: str, incarnation: int, now: float) -> Iterator[Effect]:
+    def answered(self, node: str, boot: str, incarnation: int, took_s: float, now: float) -> Iterator[Effect]:
         """A node answered a ping: who asked to look for it hears, and it is known which run of its process lives."""
-        yield from self.settle(node, boot, now)
+        if self._standing.admission.answers(node, boot, now - took_s):
+            yield from self.settle(node, boot, now)
         for each, token, _until in self._looking:
             if each == node:
                 yield Reply(token, {"boot": boot, "inc": str(incarnation)})

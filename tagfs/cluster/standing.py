@@ -139,14 +139,14 @@ class Standing:
         yield from self.tell(self.detector.sign(node, boot, ping.incarnation, now, direct))
         for suspect, incarnation, silence_s in ping.suspects:
             if suspect == self.me:
-                yield from self._refute(node, incarnation)
+                yield from self._refute(node, incarnation, now)
             elif self.detector.hear_rumour(suspect, incarnation, silence_s, now):
                 yield self.ping(suspect, now)
         self.outs.hear(node, ping.dead, now)
         if ping.hash and ping.hash != self.roll.hash:
             yield from self._compare(node, now)
 
-    def _refute(self, node: str, incarnation: int) -> Iterator[Effect]:
+    def _refute(self, node: str, incarnation: int, now: float) -> Iterator[Effect]:
         """Others suspect this node: it lives, and says so with a greater incarnation."""
         if incarnation < self._incarnation:
             return
@@ -154,7 +154,8 @@ class Standing:
         if self._incarnation >= self._reserved:
             self._reserved = self._incarnation + RESERVE
             yield self.persist()
-        yield Say("warn", f"{self.name(node)} suspects this node to be dead; this node says that it lives")
+        if self.may("refuted", 60, now):
+            yield Say("warn", f"{self.name(node)} suspects this node to be dead; this node says that it lives")
 
     def _compare(self, node: str, now: float) -> Iterator[Effect]:
         if now - self._exchanged.get(node, -EXCHANGE_PAUSE_S) >= EXCHANGE_PAUSE_S and self.may(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import Any
 
@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from tagfs.cluster.view import ClusterSettings, View
+from tagfs.model.record import Ref, Value
 from tagfs.node.cluster.cluster import Cluster, Start
 from tagfs.node.cluster.records import CoreRecords
 from tagfs.node.cluster.state import Stored
@@ -37,6 +38,18 @@ class MemoryState:
     def save(self, stored: Stored) -> Deferred[None]:
         self.stored = stored
         return succeed(None)
+
+
+class WatchedRecords(CoreRecords):
+    """Tells the world what a node writes by its own decision."""
+
+    def __init__(self, core: Core, node: MemberNode) -> None:
+        super().__init__(core)
+        self._node = node
+
+    def change(self, ref: Ref, fields: Mapping[str, Value]) -> Deferred[Any]:
+        self._node.world.written(self._node, ref, fields)
+        return super().change(ref, fields)
 
 
 @define(eq=False)
@@ -80,7 +93,7 @@ class MemberNode:
         self.cluster = Cluster(
             self.peers,
             self.clock,
-            CoreRecords(core),
+            WatchedRecords(core, self),
             self.state,
             Start(self.name, (self.address,), boot, settings=world.settings, seeds=self.seeds, merge=self.merge),
             entries=lambda: self.entries,
@@ -126,6 +139,7 @@ class MemberWorld:
     network: Network = field(init=False)
     nodes: list[MemberNode] = field(factory=list)
     watching: list[Callable[[MemberNode], None]] = field(factory=list)
+    written: Callable[[MemberNode, Ref, Mapping[str, Value]], None] = field(default=lambda node, ref, fields: None)
 
     def __attrs_post_init__(self) -> None:
         self.random = Random(self.seed)
@@ -162,9 +176,9 @@ class MemberWorld:
         """The nodes that run."""
         return [node for node in self.nodes if node.up]
 
-    def agree(self) -> bool:
-        """Whether all that run see each other alive, are in one cluster and have the same records."""
-        running = self.up()
+    def agree(self, nodes: Iterable[MemberNode] | None = None) -> bool:
+        """Whether all that run (or these) see each other alive, are in one cluster and have the same records."""
+        running = self.up() if nodes is None else list(nodes)
         views = [node.view for node in running]
         if any(
             view.cluster != views[0].cluster or not view.cluster or view.members != views[0].members for view in views
@@ -211,7 +225,8 @@ class MemberWorld:
     def _beacon(self) -> None:
         for sender in self.up():
             for hearer in self.up():
-                if hearer is not sender and (sender.id, hearer.id) not in self.network.cut:
+                awake = max(hearer.clock.still_until, sender.clock.still_until) <= self.clock.seconds()
+                if hearer is not sender and awake and (sender.id, hearer.id) not in self.network.cut:
                     cluster = sender.cluster
                     hearer.cluster.heard(sender.address, sender.id, sender.view.cluster, cluster.is_founding)
         self.clock.callLater(1.0, self._beacon)

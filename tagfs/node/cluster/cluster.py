@@ -260,6 +260,7 @@ class Cluster:
                 token,
                 caller.node,
                 caller.boot,
+                caller.address,
                 call.verb,
                 call.words,
                 call.facts,

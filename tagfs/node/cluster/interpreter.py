@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
@@ -176,8 +176,11 @@ class Interpreter:
             self._asking.discard(answer)
             return result
 
+        def given_up(failure: Failure) -> None:
+            failure.trap(CancelledError)
+
         # What an answer says wrongly (records that cannot be read) counts as a failure to answer.
-        answer.addBoth(over).addCallback(came).addErrback(failed).addErrback(self._bug)
+        answer.addBoth(over).addCallback(came).addErrback(failed).addErrback(given_up).addErrback(self._bug)
 
     def _end(self, token: int, outcome: Answer | Failure) -> None:
         waiting = self._waiting.pop(token, None)
