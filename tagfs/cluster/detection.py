@@ -201,7 +201,7 @@ class Detector:
         pairs: list[tuple[str, str]] = []
         for node, peer in self.peers.items():
             pause = PERIOD_S if peer.state != DEAD else 3 * PERIOD_S
-            if peer.silence(now) < PROBE_AFTER_S or now - peer.probed < pause or peer.stopped_boot:
+            if peer.silence(now) < PROBE_AFTER_S or now - peer.probed < pause:
                 continue
             others = [other for other in self.askable(now) if other != node]
             count = min(len(others), BY_WAY_OF if peer.state != DEAD else 1)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from tagfs.cluster import admission
 from tagfs.cluster.detection import DEAD
-from tagfs.cluster.effects import Asked, Change, Decline, Effect, Heard, Merge, Reply, Say
+from tagfs.cluster.effects import Asked, Change, Decline, Effect, Heard, Keep, Merge, Reply, Say
 from tagfs.cluster.members import Roll, member_fields, member_ref
 from tagfs.cluster.pings import read_ping, write_ping
 from tagfs.cluster.standing import BYE, EXCHANGE, JOIN, PING, PROBE, Standing
@@ -19,6 +19,7 @@ MOST_PROBES = 64
 """Requests to look for others that are under way at a time."""
 MOST_JOINING = 64
 """Joins under way at a time."""
+MOVED_PAUSE_S = 5.0
 OWN_FIELDS = ("name", "addresses", "zone", "host", "capacity")
 """Fields of a member's record that the node itself knows best."""
 
@@ -82,6 +83,11 @@ class Requests:
         """Serves a request, unless its process is another than the one known, and that may live still."""
         standing = self._standing
         peer = standing.detector.peers.get(event.node)
+        member = standing.roll.members.get(event.node)
+        moved = member is not None and event.verb == PING and event.address not in member.addresses
+        if member is not None and moved and standing.may(("moved", event.node, event.address), MOVED_PAUSE_S, now):
+            # Its record says so, too, but may need the connection to get here.
+            yield Keep(event.node, (event.address, *member.addresses))
         if peer is None or peer.state == DEAD or not peer.boot or peer.boot == event.boot:
             yield from self._serve[event.verb](event, now)
         elif standing.admission.is_full(event.node):

@@ -31,6 +31,7 @@ class Truth:
         self._good_since: dict[tuple[str, str], float] = {}
         self._left_alone_since: dict[tuple[str, str], float] = {}
         self._last_told: dict[tuple[str, str], float] = {}
+        self._known: dict[str, set[str]] = {}
         self._states: dict[str, Mapping[str, str]] = {}
         self.gone: dict[str, str] = {}
         """Nodes that left or were forgotten, as far as anybody knows."""
@@ -53,11 +54,12 @@ class Truth:
         now = self.world.clock.seconds()
         running = [node for node in self.world.nodes if self._runs(node)]
         ids = {node.id for node in running}
+        self._known = {node.id: self._knows(node) for node in self.world.nodes if node.up}
         for one in self.world.nodes:
             for other in self.world.nodes:
                 if one is not other:
                     pair = one.id, other.id
-                    reached = other.id in ids and self._reaches(one.id, other.id, ids)
+                    reached = other.id in ids and self._can_meet(one, other) and self._reaches(one.id, other.id, ids)
                     self._note(self._left_alone_since, pair, reached, now)
                     self._note(self._good_since, pair, reached and one.id in ids, now)
                     if other.id in ids and (other.id, one.id) not in self.world.network.cut:
@@ -69,9 +71,25 @@ class Truth:
         """Whether a node can be heard of: directly, or by way of most others."""
         if self._linked(one, other):
             return True
-        between = running - {one, other} - self.gone.keys()
+        both = {one, other}
+        between = {
+            third
+            for third in running - both - self.gone.keys()
+            if both <= self._known[third] and all(third in self._known.get(each, ()) for each in both)
+        }
         ways = sum(self._linked(one, third) and self._linked(third, other) for third in between)
         return bool(between) and ways * 2 > len(between)
+
+    @staticmethod
+    def _knows(node: MemberNode) -> set[str]:
+        return {id for id, member in node.view.members.items() if member.present}
+
+    def _can_meet(self, one: MemberNode, other: MemberNode) -> bool:
+        """Whether two know each other, and one of them where the other one is: who both moved need a third, or beacons."""
+        if other.id not in self._known.get(one.id, ()) or one.id not in self._known.get(other.id, ()):
+            return False
+        there, here = one.view.members[other.id], other.view.members[one.id]
+        return self.world.beacons or other.address in there.addresses or one.address in here.addresses
 
     @staticmethod
     def _note(since: dict[tuple[str, str], float], pair: tuple[str, str], holds: bool, now: float) -> None:
