@@ -31,6 +31,8 @@ class Truth:
         self._good_since: dict[tuple[str, str], float] = {}
         self._left_alone_since: dict[tuple[str, str], float] = {}
         self._last_told: dict[tuple[str, str], float] = {}
+        self._wrong: list[str] = []
+        """What nodes did that they must not; told at the next look, and not where it happens, amid their own code."""
         self._known: dict[str, set[str]] = {}
         self._states: dict[str, Mapping[str, str]] = {}
         self.gone: dict[str, str] = {}
@@ -66,6 +68,8 @@ class Truth:
                         self._last_told[pair] = now
         for one in running:
             self._check_condemned(one, now)
+        if self._wrong:
+            raise Violation(self._wrong[0])
 
     def _reaches(self, one: str, other: str, running: set[str]) -> bool:
         """Whether a node can be heard of: directly, or by way of most others."""
@@ -102,7 +106,7 @@ class Truth:
         for other, state in one.view.states.items():
             good = self._good_since.get((one.id, other))
             if state == "dead" and good is not None and now - good > LATE_S and self._are_members(one, other):
-                raise Violation(f"{one.name} sees {other} dead, which it could reach for {now - good:.1f} s")
+                self._wrong.append(f"{one.name} sees {other} dead, which it could reach for {now - good:.1f} s")
 
     def _are_members(self, one: MemberNode, other: str) -> bool:
         """Whether both belong to the cluster as far as both know, and take part."""
@@ -123,12 +127,12 @@ class Truth:
                 self.verdicts += 1
                 alone = self._left_alone_since.get((node.id, other))
                 if alone is not None and now - alone > LATE_S and self._are_members(node, other):
-                    raise Violation(
+                    self._wrong.append(
                         f"{node.name} declares {other} dead, which could be reached for {now - alone:.1f} s"
                     )
         for id, member in view.members.items():
             if member.present and id in self.gone and node.id not in self.gone and self._knew_better(node, id):
-                raise Violation(f"{id}, which was {self.gone[id]}, belongs to the cluster again for {node.name}")
+                self._wrong.append(f"{id}, which was {self.gone[id]}, belongs to the cluster again for {node.name}")
 
     def _knew_better(self, node: MemberNode, id: str) -> bool:
         record = node.cluster.membership.standing.roll.members.get(id)
@@ -148,4 +152,6 @@ class Truth:
             self.undone += 1
         if len(reached & layout) * 2 <= len(layout):
             what = "takes out" if fields["out"] else "takes back"
-            raise Violation(f"{node.name} {what} {ref.key} with {len(reached & layout)} of {len(layout)} of the layout")
+            self._wrong.append(
+                f"{node.name} {what} {ref.key} with {len(reached & layout)} of {len(layout)} of the layout"
+            )
