@@ -13,11 +13,11 @@ import pytest_twisted
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import task
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger, globalLogPublisher, textFileLogObserver
 
 from tagfs.errors import BadRequest, StorageFull
-from tagfs.front.ftp import data_setup
+from tagfs.front.ftp import data_ports, data_setup
 from tagfs.front.ftp.data_channel import DataLost
 from tagfs.front.ftp.data_connection import DataConnection
 from tagfs.front.ftp.data_lines import (
@@ -210,20 +210,32 @@ async def test_a_call_that_came_for_an_earlier_lease_gets_no_later_one(ports: Pa
         sock.close()
 
 
-async def test_the_pool_is_bounded(ports: PassivePorts, setup: DataSetup) -> None:
-    """When all ports are leased, one more is refused with 425; a lease that is given up is free again."""
+async def test_the_pool_is_bounded(ports: PassivePorts, setup: DataSetup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When all ports are leased, one more waits until one is given back, in turn; not for ever, but then gets 425."""
     from twisted.internet import reactor
 
-    others = [DataSetup(reactor, ports, HOME, HOME) for _ in range(2)]
-    for other in others:
-        await other.listen()
+    clock = task.Clock()
+    first, second, third = (DataSetup(reactor, ports, HOME, HOME) for _ in range(3))
+    taken = [(await other.listen())[1] for other in (first, second)]
+    monkeypatch.setattr(ports, "_reactor", clock)
+    waiting = [Deferred.fromCoroutine(other.listen()) for other in (setup, third)]
+    leaver = Deferred.fromCoroutine(DataSetup(reactor, ports, HOME, HOME).listen())
+    late = Deferred.fromCoroutine(DataSetup(reactor, ports, HOME, HOME).listen())
+    leaver.cancel()
+    with pytest.raises(CancelledError):
+        await leaver
+    first.clear()
+    assert (await waiting[0])[1] == taken[0]
+    assert not waiting[1].called
+    second.clear()
+    assert (await waiting[1])[1] == taken[1]
+    clock.advance(data_ports.WAIT_S)
     with pytest.raises(NoDataConnection, match="passive ports are taken") as caught:
-        await setup.listen()
+        await late
     assert caught.value.ftp == 425
-    others[0].clear()
-    await setup.listen()
-    others[1].clear()
-    setup.clear()
+    for other in (setup, third):
+        other.clear()
+    monkeypatch.undo()
 
 
 async def test_a_free_port_of_another_address_makes_room(ports: PassivePorts, setup: DataSetup) -> None:

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as TimedOut
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
@@ -30,6 +31,12 @@ BACKLOG = 8
 FEWEST = 8
 """Ports that are opened before one is leased again, so that a call that comes late finds no new lease of its port."""
 
+
+SIZE = 256
+"""Ports that may be open at once, where no range bounds them."""
+
+WAIT_S = 10.0
+"""How long a session waits for a port when all are taken: with many sessions they are free again in no time."""
 
 UNLOGGED = {"log_format": ""}
 """What Twisted says of a port that opens, whatever its factory's ``noisy``: an empty text, which logs leave out."""
@@ -88,7 +95,7 @@ class _Listener(Factory):
 
     def give_back(self) -> None:
         self.lease = None
-        self._pool._free.append(self)
+        self._pool.have_back(self)
 
 
 class PassivePorts:
@@ -104,7 +111,7 @@ class PassivePorts:
         self,
         reactor: Any,
         *,
-        size: int = 128,
+        size: int = SIZE,
         ports: Sequence[int] | None = None,
         masquerade: IPv4Address | None = None,
     ) -> None:
@@ -117,20 +124,42 @@ class PassivePorts:
         self._opening = 0
         # The one that was free longest is leased first: late calls to an old lease then find no new one.
         self._free: deque[_Listener] = deque()
+        self._queue: deque[Deferred[None]] = deque()
         self._closed = False
 
     async def lease(self, local: Address, peer: Address, on_call: Callable[[DataConnection], None]) -> Lease:
         """A port at the address ``local`` for one call from ``peer``; ``on_call`` gets the connection.
 
-        Raises :class:`NoDataConnection` where all ports are taken.
+        Where all ports are taken, waits for one; raises :class:`NoDataConnection` after :data:`WAIT_S` seconds, and where
+        none can be opened.
         """
         listener = self._take(local)
+        while listener is None and not self._has_room:
+            await self._given_back()
+            listener = self._take(local)
         if listener is None:
             listener = await self._listen(local)
         else:
             listener.drain()
         listener.lease = Lease(listener, peer, on_call)
         return listener.lease
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether one more may be opened, perhaps in place of a free one at another address."""
+        return bool(self._free) or len(self._open) + self._opening < self._size
+
+    async def _given_back(self) -> None:
+        """Waits for a port, behind those that wait already."""
+        turn: Deferred[None] = Deferred()
+        self._queue.append(turn)
+        try:
+            await turn.addTimeout(WAIT_S, self._reactor)
+        except TimedOut:
+            raise NoDataConnection(f"all {self._size} passive ports are taken at the moment; try again later") from None
+        finally:
+            if turn in self._queue:
+                self._queue.remove(turn)
 
     def _take(self, local: Address) -> _Listener | None:
         if len(self._open) < min(FEWEST, self._size) and self._ports is None:
@@ -143,8 +172,6 @@ class PassivePorts:
 
     async def _listen(self, local: Address) -> _Listener:
         if len(self._open) + self._opening >= self._size:
-            if not self._free:
-                raise NoDataConnection(f"all {self._size} passive ports are taken at the moment; try again later")
             await self._shut(self._free.popleft())
         listener = _Listener(self, local)
         kind: Any = TCP4ServerEndpoint if isinstance(local, IPv4Address) else TCP6ServerEndpoint
@@ -166,6 +193,12 @@ class PassivePorts:
         finally:
             self._opening -= 1
         raise NoDataConnection("no passive port could be opened; try again later")
+
+    def have_back(self, listener: _Listener) -> None:
+        """A lease ended: who waits longest takes the port at once."""
+        self._free.append(listener)
+        if self._queue:
+            self._queue.popleft().callback(None)
 
     def _numbers(self) -> Iterator[int]:
         if self._ports is None:

@@ -12,7 +12,7 @@ from twisted.internet.defer import DeferredLock
 from tagfs.errors import StartError, TagfsError
 from tagfs.front.ftp.data_connection import PIECE, TLS_PIECE, DataConnection
 from tagfs.front.ftp.data_lines import plain_address
-from tagfs.front.ftp.data_ports import NoDataConnection, PassivePorts
+from tagfs.front.ftp.data_ports import SIZE, NoDataConnection, PassivePorts
 from tagfs.front.ftp.data_setup import DataSetup
 from tagfs.front.ftp.directory.changes import Spot
 from tagfs.front.ftp.directory.folders import MadeFolders
@@ -48,7 +48,7 @@ class FileDoor:
         self,
         reactor: Any,
         *,
-        size: int = 128,
+        size: int = SIZE,
         ports: Sequence[int] | None = None,
         masquerade: str | None = None,
         require_tls: bool = False,

@@ -172,6 +172,8 @@ async def make_directory(lookup: Lookup, path: VirtualPath) -> None:
         await declare(lookup, place.tags)
     elif isinstance(place, Tree) and not await lookup.has_home(place.home):
         lookup.principal.require(Role.WRITE, "making a folder")
+        if await lookup.named(folder(path.parent), path.name):
+            raise Conflict(f"{path}: is a file")
         lookup.made.add(place.home)
     elif isinstance(place, QueryFolder):
         raise BadName(f"{path}: a search is saved by SAVE name | query")
