@@ -49,12 +49,12 @@ def demand(view: View | None) -> Demand:
 
 
 def receivers(view: View, partition: int, need: int) -> frozenset[str]:
-    """The peers to which a new content of a partition goes at once: its live owners, and as many others as ``need`` takes."""
-    order = [node for node in view.layout.order(partition) if node in view.alive or node == view.me]
-    owners = set(view.layout.owners(partition))
-    chosen = [node for node in order if node in owners and node != view.me]
-    spare = [node for node in order if node not in owners and node != view.me]
-    return frozenset(chosen + spare[: max(0, need - 1 - len(chosen))])
+    """The peers to which a new content of a partition goes with its record: the owners, dead ones as soon as they are back, and as
+    many others as ``need`` takes."""
+    owners = [node for node in view.layout.owners(partition) if node != view.me]
+    lacking = need - 1 - len(view.alive.intersection(owners))
+    spare = [node for node in view.layout.order(partition) if node in view.alive and node not in (view.me, *owners)]
+    return frozenset(owners + spare[: max(0, lacking)])
 
 
 def lacks(mine: Vector, theirs: Vector) -> bool:

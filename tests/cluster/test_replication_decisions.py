@@ -42,14 +42,15 @@ def test_demand(seen, wanted):
 
 @given(st.integers(0, 255), st.sets(st.sampled_from("abcdefg")), st.integers(1, 5), st.sampled_from("abcdefg"))
 def test_receivers(partition, alive, copies, me):
-    """All live owners get a content, the writer never sends it to itself, and where owners are too few, others help out."""
+    """All owners get a content, the writer never sends it to itself, and where live owners are too few, others help out."""
     seen = view("abcdefg", alive, copies, me=me)
     need = demand(seen).need
     chosen = receivers(seen, partition, need)
-    owners = set(seen.layout.owners(partition)) & seen.alive - {me}
-    assert owners <= chosen <= seen.alive - {me}
-    assert 1 + len(chosen) >= need
-    assert len(chosen) <= max(len(owners), need - 1)
+    owners = set(seen.layout.owners(partition)) - {me}
+    assert owners <= chosen <= seen.alive | owners
+    assert me not in chosen
+    assert 1 + len(chosen & seen.alive) >= need
+    assert len(chosen - owners) <= max(0, need - 1 - len(owners & seen.alive))
 
 
 class TestFreshness:

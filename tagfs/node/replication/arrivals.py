@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from blake3 import blake3
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -16,7 +17,7 @@ from tagfs.node.offload import News
 from tagfs.node.peers.interfaces import Caller, IPeers
 from tagfs.node.replication.pull import Puller
 from tagfs.wire.node_messages import Answer, Call
-from tagfs.wire.node_records import Push, pack_numbers, read_record, unpack_push
+from tagfs.wire.node_records import Push, Pushed, pack_numbers, read_record, unpack_push
 
 
 class Arrivals:
@@ -76,15 +77,21 @@ class Arrivals:
         contents = [content for change in push.changes for content in change.contents]
         done = await self._core.committer.apply(News(records, numbers, covered, contents))
         if contents and not done.full:
-            self._note_held([record for record, change in changes if change.contents])
+            self._note_held(changes)
         self._arrived(done.states)
         return done.full
 
-    def _note_held(self, records: Sequence[Record]) -> None:
-        if self._core.contents is not None:
-            held = [(record.key, content.digest) for record in records if (content := _content(record)) is not None]
-            noting = self._core.contents.held(self._core.node_id, held)
-            noting.addErrback(lambda failure: self.log.failure("new contents were not taken note of", failure))
+    def _note_held(self, changes: Sequence[tuple[Record, Pushed]]) -> None:
+        if self._core.contents is None:
+            return
+        held = []
+        for record, change in changes:
+            content = _content(record) if change.contents else None
+            # What came along may be a version only: the present content is not always meant for this node.
+            if content is not None and content.digest in [blake3(data).digest() for data in change.contents]:
+                held.append((record.key, content.digest))
+        noting = self._core.contents.held(self._core.node_id, held)
+        noting.addErrback(lambda failure: self.log.failure("new contents were not taken note of", failure))
 
     async def _fetch(self, contents: IContents, source: str, name: str, number: int, record: Record) -> None:
         """Gets a larger content that the pusher waits for, and tells when it is durable."""
