@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -22,12 +23,14 @@ EXPORTED_BYTES: Final = 32
 """Label and length of the binding (RFC 9266 section 2)."""
 NAME_LIMIT = 32  # characters of a name in these lines: percent-encoded, it still leaves room for the rest
 _NONE = "-"
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
 
 
 class Introduction(NamedTuple):
     """What one side says of itself. ``version`` is the greatest it speaks, for the server, and the one it chose, for the client.
 
-    ``node`` and ``cluster`` are empty where there is none.
+    ``node``, ``cluster`` and ``boot`` are empty where there is none. Ids and ``nonce`` have letters, digits and ``._-`` only, what else
+    there is can be printed.
     """
 
     version: int
@@ -112,4 +115,8 @@ def _facts(own: Introduction) -> dict[str, object]:
 
 def _introduction(version: int, facts: Mapping[str, str]) -> Introduction:
     node, cluster, boot = ("" if facts[key] == _NONE else facts[key] for key in ("node", "cluster", "boot"))
+    if not all(map(_ID, (node or "x", cluster or "x", boot or "x", facts["nonce"]))):
+        raise ValueError("an id has 1 to 64 letters, digits, points, underscores and hyphens")
+    if not (facts["name"] + facts.get("address", "")).isprintable():
+        raise ValueError("name and address have no control characters")
     return Introduction(version, node, facts["name"], cluster, boot, facts["nonce"], facts.get("address", ""))

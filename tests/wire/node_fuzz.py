@@ -112,10 +112,10 @@ def a_body(dice: random.Random) -> bytes:
 
 def an_introduction(dice: random.Random) -> Introduction:
     """What a node might say of itself."""
-    some = [text(dice, 1).replace("-", "m") for _ in range(4)]
-    return Introduction(
-        dice.randint(0, 3), some[0], text(dice), dice.choice(["", some[1]]), some[2], "00ff", dice.choice(["", some[3]])
-    )
+    some = ["".join(dice.choices("abc019._-", k=dice.randint(2, 26))) for _ in range(4)]
+    name = "".join(dice.choices(["a", "b c", "k=v", "{7}", "%", "ä", "🌳" * 20], k=dice.randint(0, 4)))
+    address = dice.choice(["", "192.0.2.7:4747", "[2001:db8::7]:4747"])
+    return Introduction(dice.randint(0, 3), some[0], name, dice.choice(["", some[1]]), some[2], some[3], address)
 
 
 def broken(dice: random.Random, stream: bytes) -> bytes:

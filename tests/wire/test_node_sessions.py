@@ -172,6 +172,8 @@ def test_introductions() -> None:
     [
         b"", b"-", b"- AUTH", b"- AUTH node=- proof=00", b"- AUTH nonce=0 proof=00", b"- AUTH node=- nonce=0",
         b"- AUTH node=- nonce=0 proof=00 x=y", b"- AUTH node=- nonce=0 proof=00 {3}", b"- AUTH version=x node=- nonce=0 proof=00",
+        b"- AUTH node=a%0Ab nonce=0 proof=00", b"- AUTH node=a/b nonce=0 proof=00", b"- AUTH node=- nonce= proof=00",
+        b"- AUTH node=- nonce=0 name=%1B proof=00", b"- AUTH node=- nonce=0 address=%0A proof=00",
     ],
 )  # fmt: skip
 def test_other_introductions_are_bad(line: bytes) -> None:

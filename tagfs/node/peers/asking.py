@@ -21,6 +21,7 @@ from tagfs.node.peers.trust import AUTH_TAG, Opening, Own, error_from, open_with
 from tagfs.wire.node_answers import Answered, AnswerReader, BrokenStream, Event, Greeted, Refused, encode_call
 from tagfs.wire.node_messages import Answer, Call
 from tagfs.wire.node_proof import same, with_proof
+from tagfs.wire.tag_rows import plain
 
 
 @define(eq=False)
@@ -182,7 +183,7 @@ class Outbound(Protocol):
     def _conclude(self, event: Event) -> None:
         assert self._opening is not None
         if isinstance(event, Refused):
-            self.give_up(Forbidden(f"it refuses this node: {event.text or event.kind}"))
+            self.give_up(Forbidden(f"it refuses this node: {plain(event.text) or event.kind}"))
         elif isinstance(event, Answered) and same(event.answer.facts.get("proof", ""), self._opening.expected):
             self._proved = True
             self._reader.trust()

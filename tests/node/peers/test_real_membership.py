@@ -30,7 +30,7 @@ async def test_three_nodes(cluster: ClusterWorld) -> None:
     await cluster.world.until(lambda: all_alive([first, second, third]))
     assert sorted(first.peers.connected()) == sorted([second.peers.id, third.peers.id])
 
-    double = cluster.member(2, boot="a second process")
+    double = cluster.member(2, boot="second")
     await cluster.world.until(lambda: "another process with this node's id" in double.cluster.refusal)
     error = await failure_of(double.peers.meet(first.address))
     assert isinstance(error, Forbidden) and "another process with this node's id" in str(error)
@@ -39,6 +39,6 @@ async def test_three_nodes(cluster: ClusterWorld) -> None:
     await third.cluster.stop()
     await cluster.world.until(lambda: cluster.states(first)[third.peers.id] == "dead")
     await first.cluster.forget(third.peers.id)
-    returned = cluster.world.peers(3, boot="back again")
+    returned = cluster.world.peers(3, boot="again")
     error = await failure_of(returned.meet(first.address))
     assert isinstance(error, Forbidden) and "this node was forgotten by the cluster" in str(error)
