@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from blake3 import blake3
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from tagfs.errors import Corrupt, NotFound, TagfsError, Unavailable
 from tagfs.node.contents.serving import PAGE, parts
@@ -131,7 +131,10 @@ class Elsewhere:
             try:
                 answer = await self._stoppable(self._peers.ask(holder, call, PATIENCE_S[level]))
                 await verify(answer)
-            except (NotFound, Corrupt) as error:
+            except NotFound as error:
+                # Nodes that are only likely to have it are asked, too.
+                self._give_up(holder, str(error), expected=True)
+            except Corrupt as error:
                 self._give_up(holder, str(error))
             except TagfsError as error:
                 self._failures[holder] = max(self._failures.get(holder, 0), failures + 1)
@@ -173,10 +176,11 @@ class Elsewhere:
         told = "; ".join(f"{node}: {why}" for node, why in sorted(reasons.items()))
         return f"no node that can be reached now has the content {self.digest.hex()}" + (f" ({told})" if told else "")
 
-    def _give_up(self, holder: str, why: str) -> None:
+    def _give_up(self, holder: str, why: str, expected: bool = False) -> None:
         if holder and holder not in self._hopeless:
             self._hopeless[holder] = why
-            self.log.warn(
+            self.log.emit(
+                LogLevel.debug if expected else LogLevel.warn,
                 "node {node} is asked no more for content {digest}: {why}",
                 node=holder,
                 digest=self.digest.hex(),

@@ -138,12 +138,12 @@ class Hearing:
     async def note(self, node: str, holdings: Sequence[bytes], held: bool) -> None:
         """Notes what a node holds, or holds no more; what comes too early is remembered."""
         for start in range(0, len(holdings), MAX_PAGE):
-            part = joined(holdings[start : start + MAX_PAGE])
-            unknown = split(await self._readers.run(partial(self._catalog.note_holders, node, part, held)))
+            part = holdings[start : start + MAX_PAGE]
             if held:
-                self.early.put(node, unknown)
-            else:
-                self.early.take(node, unknown)
+                # Before it is known whether they come too early: a record may come while the catalog is being asked.
+                self.early.put(node, part)
+            unknown = split(await self._readers.run(partial(self._catalog.note_holders, node, joined(part), held)))
+            self.early.take(node, set(part).difference(unknown) if held else unknown)
 
     async def _held(self, caller: Caller, call: Call) -> Answer:
         boot = call.words[0] if call.words else ""

@@ -60,9 +60,20 @@ def _lacks_copies(members: Sequence[Member]) -> str:
             if not (line := asking.ask("SYNC 10")).startswith("250"):
                 return f"{member.data.name}: {line}"
             if (line := asking.ask("COUNT copies:<3")) != "213 0":
-                rows = [row.split("\t")[0] for row in asking.rows("FIND copies:<3")[:3]]
-                return f"{member.data.name}: COUNT copies:<3 says {line}, such as {', '.join(rows)}"
+                rows, _ = asking.listing("FIND copies:<3 | limit=1")
+                return f"{member.data.name}: COUNT copies:<3 says {line}, such as {''.join(rows).split(chr(9))[0]}"
     return ""
+
+
+def _holders(members: Sequence[Member], entry: str) -> str:
+    """What each node says about the copies of an entry."""
+    told = []
+    for member in members:
+        asking = _asking(member)
+        with asking.connection:
+            rows = dict(row.split("\t", 1) for row in asking.listing(f"INFO {entry}")[0])
+            told.append(f"\n  {member.data.name} ({member.id}): copies {rows.get('copies')} at {rows.get('nodes')}")
+    return "".join(told)
 
 
 def _heal(members: Sequence[Member]) -> float:
@@ -70,7 +81,7 @@ def _heal(members: Sequence[Member]) -> float:
     begin = time.monotonic()
     while lacking := _lacks_copies(members):
         if time.monotonic() - begin > HEALED_S:
-            raise Violation(f"after {HEALED_S} s without faults, {lacking}")
+            raise Violation(f"after {HEALED_S} s without faults, {lacking}{_holders(members, lacking.split()[-1])}")
         time.sleep(0.2)
     return time.monotonic() - begin
 
