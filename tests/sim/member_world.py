@@ -16,6 +16,7 @@ from tagfs.model.record import Ref, Value
 from tagfs.node.cluster.cluster import Cluster, Start
 from tagfs.node.cluster.records import CoreRecords
 from tagfs.node.cluster.state import Stored
+from tagfs.node.cluster.trace import Trace
 from tagfs.node.core import Core
 from tagfs.node.offload import Inline
 from tagfs.storage.memory import MemoryCatalog
@@ -100,6 +101,7 @@ class MemberNode:
             seconds=self.clock.seconds,
             now_ms=self.now_ms,
             seed=world.random.getrandbits(32),
+            trace=world.recording(self),
         )
         world.born(self)
         self.cluster.start()
@@ -139,6 +141,7 @@ class MemberWorld:
     network: Network = field(init=False)
     nodes: list[MemberNode] = field(factory=list)
     watching: list[Callable[[MemberNode], None]] = field(factory=list)
+    recording: Callable[[MemberNode], Trace | None] = field(default=lambda node: None)
     written: Callable[[MemberNode, Ref, Mapping[str, Value]], None] = field(default=lambda node, ref, fields: None)
 
     def __attrs_post_init__(self) -> None:

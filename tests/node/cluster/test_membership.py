@@ -1,8 +1,15 @@
 """The membership as it runs: nodes found, join, notice each other's life and death, and remember."""
 
 import pytest
+from twisted.logger import Logger
 
-from tests.sim.member_world import MemberWorld
+from tagfs.cluster.view import ClusterSettings
+from tagfs.errors import Conflict, Forbidden
+from tagfs.node.cluster.state import Stored
+from tagfs.node.peers.interfaces import Caller
+from tagfs.storage.memory import MemoryCatalog
+from tagfs.wire.node_messages import Answer, Call
+from tests.sim.member_world import MemberNode, MemberWorld, MemoryState
 
 
 @pytest.fixture
@@ -39,3 +46,247 @@ def test_a_dead_node_is_noticed_and_comes_back(world, silent):
     assert three.id not in one.view.alive
     three.start()
     world.until(world.agree, 3)
+
+
+def heard(world: MemberWorld, node: MemberNode) -> list[str]:
+    """What a node says in its log from now on."""
+    told: list[str] = []
+
+    def note(event: dict[str, object]) -> None:
+        told.append(str(event.get("text", "")))
+
+    node.cluster._interpreter.log = Logger(observer=note)
+    return told
+
+
+def test_two_that_found_at_once_become_one_cluster():
+    """Of several that wait for beacons, the one with the lowest id founds, and the others join it."""
+    world = MemberWorld(seed=3, beacons=True)
+    nodes = [world.add() for _ in range(4)]
+    for node in reversed(nodes):
+        node.start()
+    world.until(world.agree, 15)
+    assert {node.view.cluster for node in nodes} == {nodes[0].view.cluster}
+    founder = nodes[0].catalog.records("member", "", 10)[0].value("name")
+    assert founder == "n1"
+    world.stop()
+
+
+def test_a_founder_that_is_alone_joins_another_cluster():
+    """Two that founded apart, by mistake, become one as soon as one hears of the other; with entries they do not."""
+    world = MemberWorld(seed=4, beacons=True)
+    one, other = world.add(), world.add()
+    world.network.sever([one.id], [other.id])
+    one.start()
+    other.start()
+    world.until(lambda: one.view.cluster and other.view.cluster)
+    assert one.view.cluster != other.view.cluster
+    world.network.heal()
+    world.until(world.agree, 15)
+    third = world.add(entries=True)
+    world.network.sever([third.id], [one.id, other.id])
+    third.start()
+    world.until(lambda: third.view.cluster)
+    told = heard(world, third)
+    world.network.heal()
+    world.run(30)
+    assert third.view.cluster != one.view.cluster
+    assert len([text for text in told if "--merge" in text]) == 1
+    world.stop()
+
+
+def test_a_node_with_seeds_never_founds(world):
+    """It tries for ever, says why once, refuses to write, and joins when a member is there at last."""
+    first, second = world.add(), world.add()
+    second.seeds = (first.address,)
+    second.start()
+    told = heard(world, second)
+    world.run(120)
+    assert not second.view.cluster
+    assert f"nobody answers at {first.address}" in second.cluster.refusal
+    assert len(told) == 1
+    first.start()
+    world.until(world.agree, 12)
+
+
+def test_entries_are_not_merged_by_mistake(world):
+    """A node with entries is refused without --merge, told why, and taken with it."""
+    (first,) = world.form(1)
+    second = world.add(seeds=(first.address,), entries=True)
+    second.start()
+    world.run(10)
+    assert "--merge" in second.cluster.refusal
+    assert list(first.view.members) == [first.id]
+    second.crash()
+    second.merge = True
+    second.start()
+    world.until(world.agree, 5)
+
+
+@pytest.mark.parametrize("what", ["left", "forgotten"])
+def test_who_is_gone_is_refused_for_good(world, what):
+    """A node that left, or was forgotten, is told so when it returns, also where it remembers nothing and joins anew."""
+    one, two, three = world.form(3)
+    if what == "left":
+        world.wait(one.cluster.leave(three.id))
+        world.until(lambda: two.state_of(three) == "left", 2)
+        world.until(lambda: what in three.cluster.refusal, 5)
+        assert three.id not in one.view.alive
+        three.crash()
+    else:
+        with pytest.raises(Conflict):
+            world.wait(one.cluster.forget(three.id))
+        three.crash()
+        world.until(lambda: one.state_of(three) == "dead")
+        world.wait(one.cluster.forget(three.id))
+        world.until(lambda: three.id not in two.view.states, 2)
+    three.start()
+    world.until(lambda: what in three.cluster.refusal, 5)
+    three.crash()
+    three.state.stored = Stored()
+    three.catalog = MemoryCatalog(three.id)
+    three.seeds = (one.address,)
+    three.start()
+    world.until(lambda: what in three.cluster.refusal, 5)
+    assert not one.view.members[three.id].present
+
+
+def test_a_second_process_with_one_id_is_refused(world):
+    """A copied data directory: the first process stays, the second is told; it is let in once the first is gone."""
+    one, two, three = world.form(3)
+    copy = world.add()
+    copy.id, copy.name, copy.address = three.id, three.name, "copy:1"
+    copy.state = MemoryState(three.state.stored)
+    copy.catalog = three.catalog
+    copy.starts = 100
+    copy.start()
+    world.until(lambda: "another process" in copy.cluster.refusal, 6)
+    world.run(15)
+    assert "another process" in copy.cluster.refusal
+    assert one.view.members[three.id].addresses == (three.address,)
+    assert three.cluster.refusal == ""
+    three.crash()
+    world.nodes.remove(three)
+    world.until(lambda: world.agree([one, two, copy]), 90)
+    assert one.view.members[copy.id].addresses == ("copy:1",)
+
+
+def test_a_node_that_moved_is_found_by_all(world):
+    """Restarted at another address, a node is known there within three seconds."""
+    _one, two, three = world.form(3)
+    two.crash()
+    two.address = "elsewhere:1"
+    two.start()
+    world.until(lambda: world.agree() and three.view.members[two.id].addresses == ("elsewhere:1",), 4)
+
+
+def test_an_answer_to_a_join_that_got_lost(world):
+    """Who was let in without hearing of it is in as soon as the others ask it."""
+    (first,) = world.form(1)
+    second = world.add(seeds=(first.address,))
+    second.start()
+    world.until(lambda: second.id in first.view.members)
+    second.crash()
+    second.state.stored = Stored()
+    second.seeds = ("nobody:1",)
+    second.start()
+    world.until(world.agree, 5)
+
+
+def test_a_clean_stop_is_told(world):
+    """A node that stops is dead for all at once."""
+    one, two, three = world.form(3)
+    three.stop()
+    world.until(lambda: one.state_of(three) == two.state_of(three) == "dead", 0.5)
+
+
+def test_out_and_back(world):
+    """Dead for out_after by the word of a majority, a node leaves the layout; it is back in it soon after its return."""
+    world.settings = ClusterSettings(out_after=30)
+    one, two, three = world.form(3)
+    three.crash()
+    took = world.until(lambda: one.state_of(three) == two.state_of(three) == "out")
+    assert 30 <= took <= 42
+    assert [place.node for place in one.view.layout.places] == [one.id, two.id]
+    three.start()
+    took = world.until(lambda: world.agree() and len(one.view.layout.places) == 3, 10)
+    assert took >= 5
+
+
+def test_one_of_two_changes_nothing(world):
+    """Of two, neither takes the other out, however long it is dead."""
+    world.settings = ClusterSettings(out_after=30)
+    one, two = world.form(2)
+    two.crash()
+    world.run(300)
+    assert one.state_of(two) == "dead"
+    assert len(one.view.layout.places) == 2
+
+
+def test_settings_and_drain_reach_all(world):
+    """What one node orders, all know a moment later; a drained node belongs to the cluster, and not to the layout."""
+    one, two, three = world.form(3)
+    world.wait(two.cluster.set_settings({"copies": 2, "trash_days": 7}))
+    world.wait(two.cluster.drain("n3"))
+    world.until(lambda: one.view.settings.copies == 2 and len(three.view.layout.places) == 2, 1)
+    assert world.agree()
+    assert one.view.settings == two.view.settings == ClusterSettings(copies=2, trash_days=7)
+    assert three.state_of(three) == "alive" and three.cluster.refusal == ""
+
+
+def test_a_wrong_clock_is_told_and_refuses(world):
+    """More than half a second is warned of and counted; more than a minute off three clocks refuses to write, until it is right."""
+    one, two, three = world.form(3)
+    assert one.cluster.clock_warnings == 0
+    three.skew_ms = 90_000
+    world.until(lambda: three.cluster.refusal, 10)
+    assert "90 s ahead" in three.cluster.refusal
+    world.run(6)
+    assert one.cluster.refusal == two.cluster.refusal == ""
+    assert one.cluster.clock_warnings == 1
+    assert one.cluster.clock_offset_ms(three.id) == pytest.approx(90_000, abs=50)
+    three.skew_ms = 0
+    world.until(lambda: not three.cluster.refusal, 10)
+
+
+def test_incarnations_survive_a_restart(world):
+    """A restarted node begins above all incarnations it ever used, so that an old suspicion says nothing of it."""
+    one, two, three = world.form(3)
+    world.network.sever([three.id], [one.id, two.id])
+    world.run(4)
+    world.network.heal()
+    world.run(3)
+    used = three.cluster.membership.standing._incarnation
+    assert used > 1
+    three.crash()
+    three.start()
+    assert three.cluster.membership.standing._incarnation > used
+
+
+def test_other_parts_are_heard(world):
+    """Facts that other parts of a node tell travel with every answer, with the time of the question."""
+    one, two = world.form(2)
+    told: list[tuple[str, str, float]] = []
+    two.cluster.tell(lambda: {"entries": "5"})
+    one.cluster.listen(lambda node, facts, asked_at: told.append((node, facts["entries"], asked_at)))
+    world.run(5)
+    assert {(node, entries) for node, entries, _ in told} == {(two.id, "5")}
+    assert 4 <= len(told) <= 6
+    assert all(at <= one.clock.seconds() for _, _, at in told)
+
+
+def test_members_for_people(world):
+    """MEMBERS lists the nodes in lines."""
+    one, two = world.form(2)
+    answers: list[Answer] = []
+    one.peers.answer(Caller("", "", "hand:1"), Call("MEMBERS")).addCallback(answers.append)
+    assert answers[0].rows == (f"{one.id} n1 - alive n1:4747", f"{two.id} n2 - alive n2:4747")
+
+
+def test_services_can_ask_who_is_a_member(world):
+    """Members are admitted, strangers are not."""
+    one, two = world.form(2)
+    one.cluster.admit(Caller(two.id, two.peers.boot, two.address))
+    with pytest.raises(Forbidden):
+        one.cluster.admit(Caller("stranger", "b", "s:1"))
+    assert one.cluster.unwelcome(Caller("stranger", "b", "s:1")) == ""
