@@ -245,5 +245,8 @@ class Carrier:
         done.callback(None)
         return done
 
+    def consider(self, ids):
+        pass
+
     def see(self, view):
         pass

@@ -141,6 +141,10 @@ class Contents:
         alive = {core.node_id} if view is None else view.alive
         return core.replication.copies(len(alive.intersection(holders))), holders
 
+    def consider(self, ids: Iterable[str]) -> None:
+        """See :class:`IContents`."""
+        self._owing.consider(ids)
+
     def damaged(self, digest: bytes) -> None:
         """See :class:`IContents`."""
         if digest not in self._checking and not self._closed:

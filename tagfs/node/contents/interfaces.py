@@ -44,6 +44,10 @@ class IContents(Interface):
         """How many live nodes have a durable copy of the entry's content, of how many; and the ids of all nodes that have one,
         live or not, in order."""
 
+    def consider(ids: Iterable[str]) -> None:
+        """Entries that came from elsewhere with versions: what is owed here of those is fetched, as the present contents are
+        without being told."""
+
     def damaged(digest: bytes) -> None:
         """The copy of a content here seems to be bad: it is read again, and if it is, set aside, told to others as lacking, and
         fetched anew where this node owes it."""

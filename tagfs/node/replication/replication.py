@@ -16,7 +16,7 @@ from tagfs.cluster.outbox import RECORD_BYTES, Copy, Outbox, Outgoing
 from tagfs.cluster.replication import Freshness, demand, lacks, receivers
 from tagfs.cluster.view import View
 from tagfs.errors import Forbidden, Unavailable
-from tagfs.model.entry import partition
+from tagfs.model.entry import KIND, partition
 from tagfs.model.record import Record, Ref
 from tagfs.node.core import Core
 from tagfs.node.interfaces import Copies, Figure
@@ -191,6 +191,10 @@ class Replication:
     def _arrive(self, states: Sequence[Record]) -> None:
         for listener in self.listeners:
             listener(states)
+        if self.core.contents is not None:
+            versions = [state.key for state in states if state.kind == KIND and _has_versions(state)]
+            if versions:
+                self.core.contents.consider(versions)
         self._settle()
 
     def _settle(self) -> None:
@@ -320,3 +324,7 @@ class Replication:
             for number in unpack_numbers(call.body):
                 self._confirm(caller.node, self._large.get(number, ()))
         return Answer()
+
+
+def _has_versions(record: Record) -> bool:
+    return any(name.startswith("version:") for name in record.fields)
