@@ -62,16 +62,24 @@ def lacks(mine: Vector, theirs: Vector) -> bool:
     return any(number > mine.get(origin, 0) for origin, number in theirs.items())
 
 
+class _Heard(NamedTuple):
+    """What a peer had at ``at``, and what was here when it was heard."""
+
+    at: float
+    has: Vector
+    mine: Vector
+
+
 class Freshness:
     """What each peer was last known to have, and so whether this node lacks anything. Times are seconds of one clock."""
 
     def __init__(self) -> None:
         self._fresh: dict[str, float] = {}
-        self._pending: dict[str, deque[tuple[float, Vector]]] = {}
+        self._pending: dict[str, deque[_Heard]] = {}
 
     def hear(self, node: str, at: float, has: Vector, mine: Vector) -> None:
         """A peer had ``has`` at ``at``, or a little later; this node has ``mine``."""
-        self._pending.setdefault(node, deque(maxlen=_PENDING)).append((at, has))
+        self._pending.setdefault(node, deque(maxlen=_PENDING)).append(_Heard(at, has, mine))
         self._settle(node, mine)
 
     def forget(self, present: Collection[str]) -> None:
@@ -81,9 +89,14 @@ class Freshness:
             self._fresh.pop(node, None)
 
     def behind(self, node: str, mine: Vector, now: float) -> bool:
-        """Whether something that the peer had :data:`GRACE_S` ago is still not here."""
+        """Whether something that the peer had :data:`GRACE_S` ago is not here, nor on its way: nothing more of its origin came since."""
         self._settle(node, mine)
-        return any(at <= now - GRACE_S for at, _ in self._pending.get(node, ()))
+        return any(
+            number > mine.get(origin, 0) == heard.mine.get(origin, 0)
+            for heard in self._pending.get(node, ())
+            if heard.at <= now - GRACE_S
+            for origin, number in heard.has.items()
+        )
 
     def has_caught_up(self, node: str, mine: Vector) -> bool:
         """Whether this node had all that the peer had, at some time since it was first asked."""
@@ -102,9 +115,9 @@ class Freshness:
     def _settle(self, node: str, mine: Vector) -> None:
         """What was lacking and came meanwhile is here, and so is all that the peer had before."""
         pending = self._pending.get(node)
-        for at, has in reversed(pending or ()):
-            if not lacks(mine, has):
-                self._fresh[node] = max(at, self._fresh.get(node, -math.inf))
+        for heard in reversed(pending or ()):
+            if not lacks(mine, heard.has):
+                self._fresh[node] = max(heard.at, self._fresh.get(node, -math.inf))
                 break
-        while pending and pending[0][0] <= self._fresh.get(node, -math.inf):
+        while pending and pending[0].at <= self._fresh.get(node, -math.inf):
             pending.popleft()

@@ -60,6 +60,13 @@ class Record(NamedTuple):
         return max((field.stamp for field in self.fields.values()), default=ZERO)
 
 
+class Encoded(Record):
+    """A record that came with its canonical bytes (:func:`decode_canonical`), which :func:`encode` gives back. A state made from
+    it, by ``_replace``, has none."""
+
+    data: bytes
+
+
 def merge(left: Record, right: Record) -> Record:
     """The state that has seen both. Both must be of one ref.
 
@@ -96,6 +103,8 @@ def encode(record: Record) -> bytes:
     msgpack of ``[format, kind, key, stamps, names, values, stamp numbers]``: fields in order of their names,
     and each stamp once, since one write usually sets many fields.
     """
+    if type(record) is Encoded and "data" in record.__dict__:
+        return record.data
     names = sorted(record.fields)
     values = []
     written = []
@@ -116,6 +125,21 @@ def encode(record: Record) -> bytes:
 
 def decode(data: bytes) -> Record:
     """The record that :func:`encode` wrote. Raises :class:`~tagfs.errors.Corrupt` for anything else."""
+    return Record(*_decode(data)[0])
+
+
+def decode_canonical(data: bytes) -> Record:
+    """:func:`decode` of what another node encoded; where it is seen to be canonical, it need not be encoded again here."""
+    (kind, key, fields), names, stamps, numbers = _decode(data)
+    if list(names) != sorted(fields) or list(stamps) != sorted(set(stamps)) or {*numbers} != {*range(len(stamps))}:
+        return Record(kind, key, fields)
+    record = Encoded(kind, key, fields)
+    record.data = data
+    return record
+
+
+def _decode(data: bytes) -> tuple[tuple[str, str, dict[str, Field]], tuple[str, ...], list[Stamp], tuple[int, ...]]:
+    """Kind, key and fields; and names, stamps and stamp numbers as they are written. Raises Corrupt."""
     try:
         version, kind, key, stamps, names, values, numbers = msgpack.unpackb(data, use_list=False)
         if version != FORMAT:
@@ -127,7 +151,7 @@ def decode(data: bytes) -> Record:
         fields = {name: Field(value, made[at]) for name, value, at in zip(names, values, numbers, strict=True)}
     except (ValueError, TypeError, IndexError, RecursionError, msgpack.UnpackException) as error:
         raise Corrupt(f"a record cannot be read: {error}") from error
-    return Record(kind, key, fields)
+    return (kind, key, fields), names, made, numbers
 
 
 def _check_types(wanted: type, items: tuple[object, ...]) -> None:

@@ -12,7 +12,7 @@ import msgpack
 from blake3 import blake3
 
 from tagfs.errors import BadRequest
-from tagfs.model.record import Record, Ref, decode
+from tagfs.model.record import Record, Ref, decode_canonical
 from tagfs.storage.interfaces import MAX_BATCH, SMALL_CONTENT, Changes
 from tagfs.storage.leaves import place
 
@@ -71,7 +71,7 @@ def _pushed(row: Any) -> Pushed:
 
 def read_record(data: bytes) -> Record:
     """A record from a peer. Raises Corrupt, or BadRequest for an entry whose key is no entry id."""
-    record = decode(data)
+    record = decode_canonical(data)
     place(record.ref)
     return record
 

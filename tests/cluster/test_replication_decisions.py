@@ -83,7 +83,17 @@ class TestFreshness:
         assert fresh.behind("b", {"b/e": 4}, 10 + GRACE_S)
         fresh.hear("b", 11, {"b/e": 9}, {"b/e": 5})
         assert not fresh.behind("b", {"b/e": 5}, 10 + GRACE_S)
-        assert fresh.behind("b", {"b/e": 8}, 11 + GRACE_S)
+        assert fresh.behind("b", {"b/e": 5}, 11 + GRACE_S)
+
+    def test_what_is_on_its_way_is_not_asked_for(self):
+        """As long as more of an origin comes, the rest of it is waited for."""
+        fresh = Freshness()
+        fresh.hear("b", 10, {"b/e": 50, "c/e": 7}, {"b/e": 4, "c/e": 7})
+        assert not fresh.behind("b", {"b/e": 20, "c/e": 7}, 11)
+        fresh.hear("b", 11, {"b/e": 60, "c/e": 8}, {"b/e": 20, "c/e": 7})
+        assert not fresh.behind("b", {"b/e": 30, "c/e": 8}, 12)
+        assert fresh.behind("b", {"b/e": 30, "c/e": 7}, 12)
+        assert fresh.behind("b", {"b/e": 20, "c/e": 8}, 12)
 
     def test_far_behind(self):
         """Who is behind for long stays behind, however often it hears of more."""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagfs.errors import Corrupt
-from tagfs.model.record import FORMAT, Field, Record, Ref, decode, encode, merge, merge_all
+from tagfs.model.record import FORMAT, Field, Record, Ref, decode, decode_canonical, encode, merge, merge_all
 from tagfs.model.stamp import ZERO, Stamp
 
 scalars = st.one_of(
@@ -94,6 +94,35 @@ def test_bytes_are_canonical(record, random):
     random.shuffle(names)
     shuffled = record._replace(fields={name: record.fields[name] for name in names})
     assert encode(shuffled) == encode(record)
+
+
+@given(states, states)
+def test_what_came_canonical_is_not_encoded_again(one, other):
+    """A record read with its bytes gives them back; what is merged or replaced from it is encoded anew."""
+    data = encode(one)
+    read = decode_canonical(data)
+    assert read == one
+    assert encode(read) is data
+    assert encode(merge(read, other)) == encode(merge(one, other))
+    assert encode(read._replace(fields={})) == encode(one._replace(fields={}))
+
+
+@pytest.mark.parametrize(
+    ("stamps", "names", "values", "numbers"),
+    [
+        ([(1, "a")], ["name", "home"], ["x", "y"], [0, 0]),
+        ([(1, "a")], ["name", "name"], ["x", "y"], [0, 0]),
+        ([(2, "a"), (1, "a")], ["home", "name"], ["x", "y"], [0, 1]),
+        ([(1, "a"), (1, "a")], ["home", "name"], ["x", "y"], [0, 1]),
+        ([(1, "a"), (2, "a")], ["home", "name"], ["x", "y"], [0, 0]),
+    ],
+)
+def test_what_did_not_come_canonical_is_encoded_again(stamps, names, values, numbers):
+    """Bytes in another order than ours are read, and not kept."""
+    data = msgpack.packb((FORMAT, "entry", "k", stamps, names, values, numbers))
+    read = decode_canonical(data)
+    assert read == decode(data)
+    assert encode(read) == encode(decode(data)) != data
 
 
 @given(

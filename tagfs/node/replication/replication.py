@@ -29,6 +29,7 @@ from tagfs.node.replication.poll import Poll, ask_vector, serve_vector
 from tagfs.node.replication.pull import Puller, serve_pull, serve_record
 from tagfs.node.replication.push import Pusher
 from tagfs.storage.interfaces import Numbered
+from tagfs.storage.leaves import place
 from tagfs.storage.vectors import origin
 from tagfs.wire.node_messages import Answer, Call
 from tagfs.wire.node_records import Vector, unpack_numbers
@@ -70,6 +71,7 @@ class Replication:
         self._open: dict[tuple[str, bytes], Copy] = {}
         self._large: dict[int, list[Copy]] = {}
         self._targets: dict[int, frozenset[str]] = {}
+        self._wanted = demand(None)
         self._stopped = False
         self._joining = True
         core.starting = _NOT_JOINED
@@ -93,6 +95,7 @@ class Replication:
         """The cluster is now as in ``view``."""
         self.view = view
         self._targets.clear()
+        self._wanted = demand(view)
         present = view.peers() if view.cluster else []
         for node in set(self.pushers).difference(present):
             self.pushers.pop(node).stop()
@@ -150,7 +153,7 @@ class Replication:
             self._skip(numbered[-1])
             return
         contents: dict[Ref, list[Copy]] = {}
-        need = demand(view).need
+        need = self._wanted.need
         for ref, blob, data in stored:
             copy = Copy(ref.key, blob.digest, blob.size, data, self._targets_of(view, ref.key, need))
             self._open[ref.key, blob.digest] = copy
@@ -183,7 +186,7 @@ class Replication:
         self._outbox.begin(last.origin, last.first + len(last.records) - 1)
 
     def _targets_of(self, view: View, entry: str, need: int) -> frozenset[str]:
-        at = partition(entry)
+        at, _leaf = place(Ref(KIND, entry))
         if at not in self._targets:
             self._targets[at] = receivers(view, at, need)
         return self._targets[at]
@@ -207,9 +210,6 @@ class Replication:
         """A peer has made durable what it was sent, and holds these contents."""
         for copy in copies:
             copy.holders.add(node)
-        if copies and self.core.contents is not None:
-            noting = self.core.contents.held(node, [(copy.entry, copy.digest) for copy in copies])
-            noting.addErrback(lambda failure: self.log.failure("copies elsewhere were not taken note of", failure))
         self._settle()
 
     def _trim(self) -> None:
@@ -225,7 +225,7 @@ class Replication:
         return self._freshness.complete(view.peers(), self.core.catalog.vector(), self._clock.seconds())
 
     def check_reach(self) -> None:
-        wanted = demand(self.view)
+        wanted = self._wanted
         if not wanted.can:
             raise Unavailable(
                 f"{wanted.need} copies are demanded (write_copies), and {wanted.reach} nodes can be reached; nothing was stored"
@@ -247,7 +247,7 @@ class Replication:
         return made
 
     def _is_enough(self, copy: Copy) -> bool:
-        return 1 + len(copy.holders) >= demand(self.view).need
+        return 1 + len(copy.holders) >= self._wanted.need
 
     async def changed(self) -> Copies:
         name, number = self._outbox.origin, self._outbox.last
@@ -258,10 +258,10 @@ class Replication:
         """Whether as many nodes have everything up to that number as are to have a copy, or all that are alive."""
         confirmed = sum(pusher.confirmed >= number for pusher in self.pushers.values())
         alive = sum(pusher.alive for pusher in self.pushers.values())
-        return 1 + confirmed >= min(demand(self.view).want, 1 + alive)
+        return 1 + confirmed >= min(self._wanted.want, 1 + alive)
 
     def copies(self, have: int) -> Copies:
-        wanted = demand(self.view)
+        wanted = self._wanted
         return Copies(min(have, wanted.want), wanted.want, have < wanted.usual)
 
     def is_first(self, entry: str) -> bool:
