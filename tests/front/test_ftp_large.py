@@ -16,7 +16,7 @@ import pytest
 import pytest_twisted
 from twisted.internet.threads import deferToThread
 
-from tagfs.front.ftp import direct
+from tagfs.front import direct
 from tagfs.front.ftp.data_connection import LARGE
 from tagfs.front.ftp.tls import TlsContext
 from tagfs.node import identity

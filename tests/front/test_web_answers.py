@@ -135,7 +135,7 @@ async def test_bytes_go_out_in_order_whatever_the_kernel_takes(web: WebWorld) ->
             self._tempDataBuffer.append(data)
 
     channel, transport = factory.buildProtocol(None), Transport()
-    channel.transport, channel._direct = transport, True
+    channel.transport = transport
     transport.room = 10
     channel.write(b"0123456")
     channel.write(b"789abc")

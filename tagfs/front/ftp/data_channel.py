@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tagfs.errors import TagfsError
-from tagfs.front.ftp import direct
+from tagfs.front import direct
 from tagfs.front.ftp.tls import Tls
 
 BUFFER = 256 * 1024

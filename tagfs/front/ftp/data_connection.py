@@ -15,20 +15,16 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tagfs.errors import TagfsError
-from tagfs.front.ftp import direct
+from tagfs.front import direct
 from tagfs.front.ftp.data_channel import DataChannel, DataLost
-from tagfs.front.ftp.socket_ends import Inlet, Outlet
 from tagfs.front.ftp.tls import Tls
+from tagfs.front.socket_ends import LARGE, SLICE, Inlet, Outlet
 from tagfs.node.interfaces import IDrawing, IPouring
 
 PIECE = 256 * 1024
 """Bytes per read from a content and per write to a plain connection: where loopback throughput levels off (FIGURES)."""
 TLS_PIECE = 64 * 1024
 """The same for a connection with TLS, which is slower with larger pieces than with these."""
-SLICE = 32 << 20
-"""Bytes that one thread sends or takes over one connection before others get it, some 20 ms long."""
-LARGE = 1 << 20
-"""Bytes from which on a content that comes in is taken by another thread."""
 
 
 class Sink(Shape):

@@ -20,7 +20,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tagfs.front.ftp import direct
+from tagfs.front import direct
 from tagfs.front.ftp.door import DOOR, Door, Files, Limits
 from tagfs.front.ftp.secured import SecuredChannel
 from tagfs.front.ftp.session import Channel, Session

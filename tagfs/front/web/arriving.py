@@ -9,7 +9,7 @@ from tagfs.front.web.form import Form, is_form
 from tagfs.front.web.reply import Refused
 from tagfs.model.names import check_home, check_name, check_tag
 from tagfs.model.query.quantities import read_period
-from tagfs.node.interfaces import Added, IReceiving
+from tagfs.node.interfaces import Added, IDrawing, IReceiving
 
 MAX_KEY = 255
 """Characters of an Idempotency-Key."""
@@ -49,10 +49,13 @@ async def replace(exchange: Exchange, receiving: IReceiving) -> None:
 
 
 async def _take_body(exchange: Exchange, receiving: IReceiving) -> None:
-    while data := await exchange.body.read():
+    body, drawing = exchange.body, IDrawing(receiving, None)
+    while data := await body.read():
         full = receiving.write(data)
         if full is not None:
             await full
+        if drawing is not None:
+            await body.draw(drawing)
 
 
 async def _store_form(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from twisted.internet.defer import Deferred
+
+from tagfs.front.socket_ends import LARGE, SLICE
+from tagfs.node.interfaces import IDrawing
 
 HIGH_WATER = 1 << 19
 """Bytes held for a reader that does not keep up; then the socket is not read until half of them are taken."""
@@ -15,11 +18,23 @@ class Cut(Exception):
     """The client is gone; nobody is left to hear of anything."""
 
 
+class Tap(Protocol):
+    """Where the rest of a body can be taken from past the connection's reader, while that is paused."""
+
+    def fill(self, view: memoryview) -> int:
+        """Puts what is there into the view, on any thread; how many bytes, 0 for none at the moment, -1 at the end of the
+        body, or of what the client sent. Raises OSError."""
+
+    def close(self, alive: bool) -> int:
+        """Ends it: the connection, where it is ``alive``, goes on behind the bytes that were taken; how many that were."""
+
+
 class Body:
     """What a request carries. The connection feeds it, one reader takes it.
 
     ``length`` is the announced size in bytes, None for a chunked body. ``pause`` and ``resume`` act on the socket; ``invite``
-    is given where the client waits for ``100 Continue``, and called before the first read.
+    is given where the client waits for ``100 Continue``, and called before the first read; ``tap`` gives a way past the
+    connection's reader, where there is one.
     """
 
     def __init__(
@@ -28,6 +43,7 @@ class Body:
         pause: Callable[[], None] = lambda: None,
         resume: Callable[[], None] = lambda: None,
         invite: Callable[[], None] | None = None,
+        tap: Callable[[], Tap | None] = lambda: None,
     ) -> None:
         self.length = length
         self.received = 0
@@ -36,6 +52,7 @@ class Body:
         self._pause = pause
         self._resume = resume
         self._invite = invite
+        self._tap = tap
         self._pieces: list[bytes] = []
         self._held = 0
         self._paused = False
@@ -102,6 +119,25 @@ class Body:
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._forget()
         return data
+
+    async def draw(self, drawing: IDrawing) -> None:
+        """Lets another thread take what comes next of a large body, as long as there is some; :meth:`read` goes on behind
+        it. Raises :class:`Cut`, and what the drawing raises."""
+        missing = self.missing or 0
+        if missing < LARGE or self._pieces or self._lost or (tap := self._tap()) is None:
+            return
+        self._paused = True
+        self._pause()
+        try:
+            await drawing.draw(tap.fill, min(missing, SLICE))
+        except OSError as error:
+            raise Cut from error
+        finally:
+            self._paused = False
+            self.received += tap.close(alive=not self._lost)
+            self._resume()
+        if self._lost:
+            raise Cut
 
     def _forget(self) -> None:
         self._pieces.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 from collections.abc import Iterable
 from enum import Enum
 from http import HTTPStatus
@@ -14,6 +15,8 @@ from twisted.python.failure import Failure
 from twisted.web import http
 from zope.interface import implementer
 
+from tagfs.front import direct
+from tagfs.front.socket_ends import Inlet
 from tagfs.front.web.door import DOOR
 from tagfs.front.web.reply import INERT, PROBLEM, STRICT, problem
 from tagfs.front.web.request import WebRequest
@@ -24,8 +27,32 @@ if TYPE_CHECKING:
 BUFFER_SIZE = 1 << 18
 """Bytes read from a socket at once, and held for it before its producer is paused (measured best for contents)."""
 
-_DIRECT = ("dataBuffer", "_tempDataBuffer", "disconnecting", "connected", "writeSomeData")
-"""What Twisted's socket transports have, semi-privately, that tells whether bytes can be handed to the kernel at once."""
+
+class BodyTap:
+    """The rest of a body of known length, taken from the socket by another thread while the channel does not read. Never more
+    than that: the next request may be behind it."""
+
+    def __init__(self, decoder: Any, handle: socket.socket) -> None:
+        self._decoder = decoder  # Twisted's; counts down to the end of the body
+        self._inlet = Inlet(handle)
+        self._left: int = decoder.contentLength
+
+    def fill(self, view: memoryview) -> int:
+        """See :class:`~tagfs.front.web.body.Tap`."""
+        if not self._left:
+            return -1
+        count = self._inlet.fill(view[: self._left])
+        self._left -= max(count, 0)
+        return count
+
+    def close(self, alive: bool) -> int:
+        """See :class:`~tagfs.front.web.body.Tap`."""
+        self._inlet.close()
+        taken = int(self._decoder.contentLength) - self._left
+        self._decoder.contentLength = self._left
+        if not self._left and alive:
+            self._decoder.dataReceived(b"")  # that was all of it
+        return taken
 
 
 class Phase(Enum):
@@ -50,7 +77,6 @@ class Channel(http.HTTPChannel):
     host = ""
     secure = False
     """Whether it is under TLS."""
-    _direct = False
     _peer: IAddress
     _host: IAddress
     _since_s = 0.0
@@ -73,7 +99,6 @@ class Channel(http.HTTPChannel):
         self._peer, self._host = transport.getPeer(), transport.getHost()
         self.host = str(getattr(self._peer, "host", ""))
         self.secure = bool(self.isSecure())  # type: ignore[no-untyped-call]
-        self._direct = not self.secure and all(hasattr(transport, name) for name in _DIRECT)
         self._turn(Phase.IDLE)
         if not self.factory.enter(self, self.host):
             self.refuse(503, "there are too many connections already; try again later")
@@ -87,30 +112,39 @@ class Channel(http.HTTPChannel):
         return self._host
 
     def write(self, data: bytes) -> None:
-        """Twisted: bytes of an answer. What the kernel takes at once goes out at once: the reactor's way, to wait until the
-        socket says that it has room, costs three system calls more."""
-        if self._direct:
-            data = self._write_now(data)
-        if data:
+        """Twisted: bytes of an answer."""
+        if self.secure:  # what wraps the socket there would show its buffers as its own
             self.transport.write(data)
+        else:
+            direct.write(self.transport, data)
+
+    @property
+    def plain_socket(self) -> socket.socket | None:
+        """The connection's socket, where bytes can go past Twisted; None under TLS, and where that cannot be seen."""
+        if self.secure or not hasattr(self.transport, "producerPaused"):
+            return None
+        handle = self.transport.getHandle()
+        return handle if isinstance(handle, socket.socket) else None
+
+    def tap_body(self) -> BodyTap | None:
+        """The rest of the body that is coming, for another thread; None where it does not come over a plain socket with its
+        length told, or where Twisted keeps count of it elsewhere."""
+        decoder = getattr(self, "_transferDecoder", None)
+        left = getattr(decoder, "contentLength", None)
+        handle = self.plain_socket
+        if not isinstance(left, int) or left <= 0 or handle is None:
+            return None
+        return BodyTap(decoder, handle)
+
+    def await_room(self) -> None:
+        """Pauses whoever produces the answer until the socket takes more, though Twisted has nothing for it."""
+        self.pauseProducing()
+        self.transport.producerPaused = True
+        self.transport.startWriting()
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """Twisted: the same."""
         self.write(b"".join(iovec))
-
-    def _write_now(self, data: bytes) -> bytes:
-        """Hands to the kernel what it takes; the rest. Nothing while something waits before it, or the connection ends."""
-        transport = self.transport
-        if transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting or not transport.connected:
-            return data
-        sent, size = 0, len(data)
-        while sent < size:
-            rest = data if not sent else memoryview(data)[sent:]
-            taken = transport.writeSomeData(rest)
-            if not isinstance(taken, int) or taken <= 0:
-                break  # no room; or the connection is lost, which the transport finds out by itself
-            sent += taken
-        return data[sent:] if sent else data
 
     def dataReceived(self, data: bytes) -> None:
         """Twisted: bytes came."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,14 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from tagfs.errors import Corrupt
+from tagfs.front import direct
+from tagfs.front.socket_ends import SLICE, Outlet
 from tagfs.front.web.body import Cut
-from tagfs.node.interfaces import IReading
+from tagfs.node.interfaces import IPouring, IReading
 
 if TYPE_CHECKING:
-    from twisted.web.http import Request
+    from tagfs.front.web.channel import Channel
+    from tagfs.front.web.request import WebRequest
 
 PIECE = 1 << 18
 """Bytes read and written at once (128 to 256 KiB measured best on plain sockets)."""
@@ -24,25 +28,53 @@ PIECE = 1 << 18
 class Outflow:
     """Between a coroutine that has bytes and a connection that takes them when it can."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: WebRequest) -> None:
         self._request = request
+        self._channel: Channel = request.channel
         self._paused = False
         self.lost = False
         """Whether the client is gone."""
         self.when_cut: Callable[[], None] = lambda: None
         """Called when the client goes, for whoever waits for something else than room."""
         self._room: Deferred[None] | None = None
-        request.registerProducer(self, True)
+        request.registerProducer(self, True)  # type: ignore[no-untyped-call]
 
     async def send(self, data: bytes) -> None:
         """Writes; waits while the client does not keep up. Raises :class:`Cut`."""
         if not self.lost:
-            self._request.write(data)
+            self._request.write(data)  # type: ignore[no-untyped-call]
+        await self._until_room()
+
+    async def _until_room(self) -> None:
         if self._paused and not self.lost:
             self._room = Deferred()
             await self._room
         if self.lost:
             raise Cut
+
+    @property
+    def empty_socket(self) -> socket.socket | None:
+        """The socket behind the connection, where all that was written is with the kernel; None where that is not so."""
+        return self._channel.plain_socket if direct.drained(self._channel.transport) else None
+
+    async def pour(self, content: IPouring, to: socket.socket) -> None:
+        """Sends a content that threads can take from the disk to the socket. Raises :class:`Cut`."""
+        outlet, ended = Outlet(to), False
+        try:
+            while True:
+                if not outlet.flush():
+                    self._channel.await_room()
+                    await self._until_room()
+                elif ended:
+                    return
+                else:
+                    ended = await content.pour(outlet.take, SLICE)
+                if self.lost:
+                    raise Cut
+        except OSError as error:
+            raise Cut from error
+        finally:
+            outlet.close()
 
     def cut(self) -> None:
         """The client is gone."""
@@ -77,6 +109,13 @@ def fire(deferred: Deferred[None]) -> None:
 
 async def send_reading(reading: IReading, outflow: Outflow) -> None:
     """Sends a reading to its end and closes it; the next piece is read while the last one is being sent."""
+    to = outflow.empty_socket
+    if to is not None and IPouring.providedBy(reading):
+        try:
+            await outflow.pour(reading, to)
+        finally:
+            reading.close()
+        return
     left = reading.length
     ahead = _ahead(reading, left)
     try:

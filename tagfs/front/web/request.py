@@ -100,7 +100,7 @@ class WebRequest(http.Request):
         self.requestHeaders.removeHeader(b"expect")  # Twisted would say 100 though the answer may be a refusal
         waits = expected is not None and version == b"HTTP/1.1"
         invite = (lambda: transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")) if waits else None
-        self._body = Body(length, transport.pauseProducing, self._resume, invite)
+        self._body = Body(length, transport.pauseProducing, self._resume, invite, self.channel.tap_body)
         self.content = _Spent(self._body)
         self.method, self.uri, self.clientproto = command, target, version
         self._begin(expected)

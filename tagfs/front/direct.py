@@ -19,8 +19,12 @@ def write(transport: Any, data: bytes) -> None:
     file needs three replies.
     """
     if drained(transport) and not transport.disconnecting:
-        sent = transport.writeSomeData(data)
-        if isinstance(sent, int):  # not where the connection is lost, as Twisted will notice by itself
-            data = data[sent:]
+        at = 0
+        while at < len(data):
+            sent = transport.writeSomeData(memoryview(data)[at:] if at else data)
+            if not isinstance(sent, int) or sent <= 0:
+                break  # no room; or the connection is lost, as Twisted will notice by itself
+            at += sent
+        data = data[at:] if at else data
     if data:
         transport.write(data)

@@ -1,4 +1,4 @@
-"""The ends of a data connection in the hands of another thread. Layer: front.
+"""The ends of a connection in the hands of another thread, for a large content. Layer: front.
 
 A piece of a content that one thread reads, verifies, encrypts and sends stays in its processor's cache all the way, and the
 reactor's thread stays free for other sessions. The same holds for what comes in.
@@ -9,11 +9,21 @@ from __future__ import annotations
 import select
 import socket
 from threading import Lock
+from typing import Protocol
 
-from tagfs.front.ftp.tls import Tls
-
+SLICE = 32 << 20
+"""Bytes that one thread sends or takes over one connection before others get it, some 20 ms long."""
+LARGE = 1 << 20
+"""Bytes from which on a content that comes in is worth another thread."""
 PATIENCE_MS = 2
 """How long another thread waits for the socket: a client as fast as this node is not made to wait for the reactor's turn."""
+
+
+class Sealing(Protocol):
+    """TLS, as far as it is wanted here: clear text in, records out."""
+
+    def sealed(self, data: bytes) -> bytes:
+        """The records of a piece."""
 
 
 class _End:
@@ -43,7 +53,7 @@ class _End:
 class Outlet(_End):
     """Takes pieces for a socket until that is full; under TLS it seals them."""
 
-    def __init__(self, connection: socket.socket, tls: Tls | None) -> None:
+    def __init__(self, connection: socket.socket, tls: Sealing | None = None) -> None:
         super().__init__(connection, select.POLLOUT)
         self._tls = tls
         self._left = memoryview(b"")
