@@ -76,7 +76,8 @@ class Inbound(Protocol):
 
     def handshakeCompleted(self) -> None:
         """The connection is under TLS."""
-        self._greet()
+        if not self.lost:
+            self._greet()
 
     def dataReceived(self, data: bytes) -> None:
         """Requests come in. A stranger who asks on and on and does not take the answers is cut off."""

@@ -194,7 +194,7 @@ async def test_newer_nodes_speak_the_older_version(world: World) -> None:
 async def test_tls_at_one_side_only(world: World, log: list[str]) -> None:
     """Both ends say in one line what is wrong, and at once."""
     a, b = world.peers(1), world.peers(2, tls=not world.tls)
-    error = await failure_of(b.meet(world.addresses[a], 2))
+    error = await failure_of(b.meet(world.addresses[a]))
     assert isinstance(error, Unavailable)
     assert "TLS" in str(error) and "--node-tls must be the same on all nodes" in str(error)
     await world.until(lambda: any("at the node door" in line for line in log))
