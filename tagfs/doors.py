@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from attrs import define, field
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
@@ -95,11 +96,11 @@ class Doors:
         await self._close(*(door.close for door in doors.values()))
 
     async def _close(self, *closings: Closing) -> None:
-        for close in closings:
-            try:
-                await close()
-            except Exception:  # noqa: BLE001 - whatever fails, the rest must be closed
-                self.log.failure("a door did not close cleanly")
+        """All at the same time: each has its grace for what is under way, and a stop takes the longest, not the sum."""
+        ends = await DeferredList([Deferred.fromCoroutine(close()) for close in closings], consumeErrors=True)
+        for success, failure in ends:
+            if not success:
+                self.log.failure("a door did not close cleanly", failure)
 
     def _ftp(self, node: INode, settings: Settings, identity: Identity) -> TagFtpFactory:
         limits = Limits(

@@ -33,7 +33,7 @@ from tagfs.node.interfaces import INode
 if TYPE_CHECKING:
     from twisted.internet.tcp import Connection
 
-GRACE_S = 3.0
+GRACE_S = 2.0
 """How long sessions may take to end when the node stops; twistd gives all of it five seconds."""
 STOPPING = "this node is stopping"
 BUFFER_SIZE = 1 << 18

@@ -26,7 +26,7 @@ from tagfs.front.web.sessions import Sessions
 from tagfs.front.web.thumbnails import Studio
 from tagfs.node.interfaces import INode
 
-GRACE_S = 3.0
+GRACE_S = 2.0
 """How long answers may take to end when the node stops; twistd gives all of it five seconds."""
 
 

@@ -33,7 +33,7 @@ SCAN_S = 3600.0
 SCAN_SOON_S = 1.0
 SCAN_AGAIN_S = 60.0
 PROGRESS_S = 10.0
-FULL_PAUSE_S = 60.0
+FULL_PAUSE_S = 15.0
 """How long nothing is fetched after the disk was full."""
 
 Surplus = Callable[[Sequence[Reference]], None]

@@ -123,7 +123,7 @@ def run(name: str, seconds: float, seed: int, directory: Path) -> str:
     disk = directory / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "tmpfs", str(disk)], check=True)
-    history = History()
+    history = History(lossy=name == "lost-disk")
     try:
         members = _start(cluster, switch)
         clients = [Writer(member, history, chance.getrandbits(32), f"w{at}") for at, member in enumerate(members)]

@@ -60,6 +60,11 @@ class ClusterClient(threading.Thread):
             raise self.failure
 
 
+def _copies(line: str) -> int:
+    """K of the ``copies=K/N`` in an answer."""
+    return int(line.partition("copies=")[2].partition("/")[0])
+
+
 class Writer(ClusterClient):
     """Stores entries of its own and changes them, all through one node; and gives tags to entries of others."""
 
@@ -89,10 +94,11 @@ class Writer(ClusterClient):
         words = line.split()
         if line.startswith("250") or (line.startswith("451") and " kept" in line):
             fate.id = words[1]
-            fate.copies = int(words[2].partition("=")[2].partition("/")[0])
+            fate.copies = _copies(line)
             fate.since_s = time.monotonic()
-            self._own.append(fate)
             self.history.stored(fate)
+            if fate.id in self.history.fates:
+                self._own.append(fate)
         elif line[:3] in ("451", "452"):
             with self.history.lock:
                 self.history.unsure.pop(name)
@@ -117,7 +123,8 @@ class Writer(ClusterClient):
         if fate.tags.get(tag):
             return
         fate.tags[tag] = None
-        if asking.ask(f"ADD-TAGS id:{fate.id} | {tag}").startswith("250 1 "):
+        line = asking.ask(f"ADD-TAGS id:{fate.id} | {tag}")
+        if line.startswith("250 1 ") and self._is_safe(line):
             fate.tags[tag] = True
             with self.history.lock:
                 self.history.acknowledged += 1
@@ -129,6 +136,10 @@ class Writer(ClusterClient):
         fate = self._pick(place)
         if fate is not None:
             self._change(asking, f"{verb} id:{fate.id}", fate, lambda: setattr(fate, "place", after))
+
+    def _is_safe(self, line: str) -> bool:
+        """Whether what was answered must survive whatever this campaign does."""
+        return not self.history.lossy or _copies(line) > 1
 
     def _pick(self, place: str) -> Fate | None:
         some = [fate for fate in self.chance.sample(self._own, min(20, len(self._own))) if fate.place == place]
@@ -146,7 +157,8 @@ class Writer(ClusterClient):
             fate.place = None
         line = asking.ask(command)
         if line.startswith("250"):
-            becomes()
+            if self._is_safe(line):
+                becomes()
             with self.history.lock:
                 self.history.acknowledged += 1
         elif line.startswith(("451", "452")):

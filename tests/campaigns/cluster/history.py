@@ -44,6 +44,8 @@ class History:
     fates: dict[str, Fate] = field(factory=dict)
     unsure: dict[str, tuple[str, int, frozenset[str]]] = field(factory=dict)
     """Names of stores without an answer: the seed, size and tags that they would have."""
+    lossy: bool = False
+    """Whether a node's disk is lost for good in this campaign: what was acknowledged with one copy may go with it."""
     acknowledged: int = 0
     checked: int = 0
     refused: int = 0
@@ -53,6 +55,8 @@ class History:
         """An entry was acknowledged."""
         with self.lock:
             assert fate.id not in self.fates, f"the id {fate.id} was given twice"
+            if self.lossy and fate.copies < 2:
+                return  # it stays among those of which both outcomes are right
             self.fates[fate.id] = fate
             self.unsure.pop(fate.name, None)
             self.acknowledged += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from attrs import define
 
 from tests.campaigns.cluster.network import Switch
-from tests.campaigns.cluster.nodes import Member
+from tests.campaigns.cluster.nodes import Member, all_see, until
 
 FULL_DISK = 4
 """The node whose data lie on a small file system of their own."""
@@ -172,15 +173,34 @@ def wrong_clock(stage: Stage) -> None:
         stage.wait(1, 3)
 
 
+def lost_disk(stage: Stage) -> None:
+    """One node's machine burns down under load; it is forgotten, and a new, empty one takes its place."""
+    victim = stage.members[stage.chance.choice((1, 2))]
+    others = [member for member in stage.members if member is not victim]
+    stage.wait(5, 8)
+    old = victim.id
+    victim.kill()
+    shutil.rmtree(victim.data)
+    until(lambda: all(member.nodes()[old].state == "dead" for member in others), "the node is dead for all", 20)
+    with others[0].client() as client:
+        client.request(f"NODE-FORGET {old}")
+    until(lambda: all(old not in member.nodes() for member in others), "the node is forgotten by all", 20)
+    stage.wait(3, 6)
+    victim.start()
+    until(lambda: all_see(stage.members), "the new node is seen by all", 30)
+    while stage.left_s > 0:
+        stage.wait(1, 2)
+
+
 def everything(stage: Stage) -> None:
     """All of it, in any order."""
     while stage.left_s > 0:
         part = Stage(stage.members, stage.switch, stage.chance, min(stage.ends_s, time.monotonic() + 10))
-        stage.chance.choice([each for each in SCENARIOS.values() if each is not everything])(part)
+        stage.chance.choice([each for each in SCENARIOS.values() if each not in (everything, lost_disk)])(part)
 
 
 SCENARIOS: Mapping[str, Callable[[Stage], None]] = {
     scenario.__name__.replace("_", "-"): scenario
     for scenario in (kill, kill_two, kill_all, freeze, restart, isolate, split, deaf, mute, broken_triangle, flap,
-                     full_disk, wrong_clock, everything)
+                     full_disk, wrong_clock, lost_disk, everything)
 }  # fmt: skip
