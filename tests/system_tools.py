@@ -37,6 +37,7 @@ TOOLS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "unshare": ("util-linux", ()),
     "setpriv": ("util-linux", ()),
     "mount": ("mount", ()),
+    "fusermount3": ("fuse3", ()),
     "mkfs.ext4": ("e2fsprogs", ("/sbin/mkfs.ext4", "/usr/sbin/mkfs.ext4")),
     "dmsetup": ("dmsetup", ("/sbin/dmsetup", "/usr/sbin/dmsetup")),
     "ip": ("iproute2", ("/sbin/ip", "/usr/sbin/ip")),

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.tcp import Connection
+
 
 def drained(transport: Any) -> bool:
-    """Whether all that was written is with the kernel; False where that cannot be seen."""
-    # Where Twisted renames its buffers, there is something in them for ever.
-    return not (getattr(transport, "dataBuffer", True) or getattr(transport, "_tempDataBuffer", True))
+    """Whether all that was written to a TCP transport is with the kernel; False where that cannot be seen."""
+    # A wrapper (TLS of an endpoint) shows the attributes of what it wraps: nothing may be sent past it. And where Twisted
+    # renames its buffers, there is something in them for ever.
+    return (
+        isinstance(transport, Connection)
+        and not transport.TLS
+        and not (getattr(transport, "dataBuffer", True) or getattr(transport, "_tempDataBuffer", True))
+    )
 
 
 def write(transport: Any, data: bytes) -> None:
     """Sends at once what the socket takes, as long as nothing waits before it; the rest goes Twisted's way, and so does all
-    of it where the transport is no socket of Twisted's.
+    of it where the transport is no plain socket of Twisted's.
 
     A reply that waits for the socket to be found writable costs a turn of the reactor and two system calls more; a small
     file needs three replies.

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from twisted.internet.tcp import Connection
 from twisted.internet.threads import deferToThread
 
 from tagfs.front import direct
@@ -198,44 +199,52 @@ def to_end(sock: socket.socket) -> None:
         pass
 
 
-class Recorder:
-    """A transport that is no socket of Twisted's."""
-
-    disconnecting = False
-
-    def __init__(self) -> None:
-        self.written: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        self.written.append(data)
-
-
-class Twisteds(Recorder):
-    """One whose socket takes five bytes at a time."""
-
-    dataBuffer = b""
+class Socket(Connection):
+    """Twisted's, whose socket takes five bytes at a time; what goes its own way is ``written``."""
 
     def __init__(self, waiting: list[bytes]) -> None:
-        super().__init__()
-        self.sent: list[bytes] = []
         self._tempDataBuffer = waiting
+        self.sent: list[bytes] = []
+        self.written: list[bytes] = []
 
     def writeSomeData(self, data: bytes) -> int:
         self.sent.append(data[:5])
         return len(self.sent[0])
 
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+
+class Wrapper:
+    """As TLS around a socket: it shows all that the socket has."""
+
+    def __init__(self, inner: Socket) -> None:
+        self._inner = inner
+        self.written: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
 
 def test_what_is_written_keeps_its_order() -> None:
-    """Only where nothing waits is something sent past Twisted's buffers, and only as much as the socket takes."""
-    other = Recorder()
-    direct.write(other, b"abc")
-    assert other.written == [b"abc"]
-    empty = Twisteds([])
+    """Only where nothing waits is something sent past Twisted's buffers, only as much as the socket takes, and never past
+    TLS."""
+    empty = Socket([])
     direct.write(empty, b"abcdefg")
     assert (empty.sent, empty.written) == ([b"abcde"], [b"fg"])
-    full = Twisteds([b"x"])
+    full = Socket([b"x"])
     direct.write(full, b"abc")
     assert (full.sent, full.written) == ([], [b"abc"])
+    inner = Socket([])
+    wrapper = Wrapper(inner)
+    direct.write(wrapper, b"abc")
+    assert (inner.sent, wrapper.written) == ([], [b"abc"])
+    inner.TLS = True
+    direct.write(inner, b"abc")
+    assert (inner.sent, inner.written) == ([], [b"abc"])
 
 
 async def test_the_buffers_of_twisted_are_where_they_are_looked_for(ftp: FtpWorld) -> None:

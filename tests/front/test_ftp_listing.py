@@ -15,7 +15,7 @@ from tagfs.front.ftp.directory.formats import FACTS, FactRows, LsRows, bare, cla
 from tagfs.front.ftp.directory.listing import Item, items
 from tagfs.front.ftp.directory.lookup import Lookup
 from tagfs.model.entry import Content, Entry
-from tagfs.model.paths import TagFolder, Trash
+from tagfs.model.paths import TagFolder, Trash, Tree
 from tagfs.model.principal import OWNER, Role
 from tests.front.ftp_world import Client, FtpWorld, ftp
 
@@ -229,6 +229,22 @@ async def test_a_listing_ends_with_the_client(ftp: FtpWorld) -> None:
         assert len(client.names("/t")) == 20
 
     await ftp.session(work)
+
+
+async def test_folders_made_while_a_directory_is_listed(ftp: FtpWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that work with several sessions make folders while another session lists the one above."""
+    made = MadeFolders()
+    made.add("a/b")
+    asked = ftp.node.folders
+
+    async def slowly(*arguments: Any) -> Any:
+        made.add("a/c")
+        return await asked(*arguments)
+
+    monkeypatch.setattr(ftp.node, "folders", slowly)
+    lookup = Lookup(ftp.node, OWNER, made)
+    assert await lookup.folders(Tree("a")) == ["b"]
+    assert await lookup.folders(Tree("a")) == ["b", "c"]
 
 
 async def test_the_trash_is_streamed_with_its_own_names(ftp: FtpWorld) -> None:

@@ -6,7 +6,7 @@ remembered here until the process ends; mirroring clients make a folder, enter i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 MAX_FOLDERS = 10_000
 """Made folders that are remembered; the oldest are forgotten first."""
@@ -37,9 +37,9 @@ class MadeFolders:
             del self._homes[home]
             self.add(new + home[len(old) :])
 
-    def at_or_below(self, home: str) -> Iterator[str]:
-        """The folders remembered at ``home`` or below it."""
-        return (made for made in self._homes if is_at_or_below(made, home))
+    def at_or_below(self, home: str) -> Sequence[str]:
+        """The folders remembered at ``home`` or below it, as of now: others may come while somebody waits between two."""
+        return [made for made in self._homes if is_at_or_below(made, home)]
 
 
 def is_at_or_below(home: str, folder: str) -> bool:
