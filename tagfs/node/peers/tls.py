@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLContextFactory, IProtocolFactory, IReactorTime
@@ -51,10 +52,10 @@ def channel_of(transport: Any) -> Channel:
     handle = getattr(transport, "getHandle", lambda: None)()
     if not isinstance(handle, SSL.Connection):
         return Channel(address, None, UNBOUND)
-    certificate = handle.get_peer_certificate(as_cryptography=True)
     try:
+        certificate = handle.get_peer_certificate(as_cryptography=True)
         certified = node_id(certificate) if certificate is not None else ""
-    except ValueError:  # a kind of key that is not known here
+    except (ValueError, UnsupportedAlgorithm):  # nothing that any node of tagfs has
         certified = ""
     return Channel(address, certified, handle.export_keying_material(EXPORTER, EXPORTED_BYTES).hex())
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_twisted
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from tagfs.errors import Forbidden, Unavailable
-from tagfs.node.identity import Identity
+from tagfs.node.identity import Identity, node_id
 from tagfs.node.peers.interfaces import Caller
 from tagfs.wire.node_messages import Call
 from tests.node.peers.peer_world import World, failure_of, identity, raw
@@ -256,3 +261,23 @@ async def test_strangers_get_nothing(world: World) -> None:
         said = stranger.heard.split(b"\n")[1:-1]
         assert re.fullmatch(answer, said[0]), said
         assert said[1:] in ([b"- OK"], []), said
+
+
+@tls_only
+@pytest.mark.parametrize("kind", ["rsa", "ed25519", "p384"])
+async def test_other_certificates(world: World, kind: str) -> None:
+    """Whatever key a node has, its id is that key's hash; nobody has to know who made the certificate."""
+    key = {
+        "rsa": lambda: rsa.generate_private_key(65537, 2048),
+        "ed25519": ed25519.Ed25519PrivateKey.generate,
+        "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    }[kind]()
+    name = x509.Name([])
+    now = datetime.now(UTC)
+    certificate = x509.CertificateBuilder(
+        name, name, key.public_key(), 1, now - timedelta(days=2), now - timedelta(days=1)
+    ).sign(key, None if kind == "ed25519" else hashes.SHA256())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate.public_bytes(Encoding.PEM)
+    a, other = world.peers(1), world.peers(9, shown=Identity(node_id(certificate), pem))
+    assert (await other.meet(world.addresses[a])).node == a.id
+    assert (await a.meet(world.addresses[other])).node == node_id(certificate)
