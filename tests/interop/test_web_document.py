@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import socket
 import subprocess
 import urllib.request
@@ -76,8 +74,8 @@ def test_stops_in_time_with_open_connections(node: NodeProcess) -> None:
         node.stop()
 
 
-def test_metrics_tell_of_all_doors_and_the_dashboard_finds_them(node: NodeProcess) -> None:
-    """/metrics counts commands of the tag port, too, with their times; every figure that the Grafana dashboard shows is there."""
+def test_metrics_tell_of_all_doors(node: NodeProcess) -> None:
+    """/metrics counts commands of the tag port, too, with their times."""
     with node.connect() as tag:
         tag.sendall(b"COUNT\r\nCOUNT (\r\nCOUNT\r\nNO-SUCH-VERB\r\nQUIT\r\n")
         while tag.recv(65536):
@@ -93,8 +91,3 @@ def test_metrics_tell_of_all_doors_and_the_dashboard_finds_them(node: NodeProces
         'tagfs_commands_total{code="200",command="GET /healthz",door="web"} 1.0',
     ):
         assert f"{line}\n" in text, line
-    there = set(re.findall(r"^(\w+)", text, re.MULTILINE))
-    dashboard = json.loads((ROOT / "docs/guides/grafana-dashboard.json").read_text())
-    asked = {name for panel in dashboard["panels"] for target in panel["targets"]
-             for name in re.findall(r"(?:tagfs|process)_\w+", target["expr"])}  # fmt: skip
-    assert len(asked) >= 14 and asked <= there, asked - there

@@ -1,6 +1,6 @@
 """What is new, for all who listen to events: gathered once, told to each as fast as it takes it, in bounded memory. Layer: front.
 
-An event is always a whole present state, never a difference: of the figures, of the nodes, of one entry. So an entry that changes ten
+An event is always a whole present state, never a difference: of the figures, the nodes, repair, or one entry. So an entry that changes ten
 times while a listener is slow or away is told once, as it is then, and nothing is kept for anybody. Where more entries changed than
 are remembered, the listener is told just that (``reset``), and asks again for what it shows.
 """
@@ -40,12 +40,14 @@ PIECE = 1 << 17
 _READER = Principal("events", Role.READ)
 """Who asks for all listeners; each of them was let in by its own rights."""
 _FIGURES = ("entries", "trash", "tags", "bytes", "changes")
+_REPAIR = ("owed_contents", "owed_bytes", "fetches", "repaired_contents", "repaired_bytes", "repair_failures")
+"""What the node reports of repair, where it is in a cluster."""
 _RESET = orjson.dumps({"reason": "more entries changed than are remembered; ask again for what you show"})
 
 
 @define
 class Place:
-    """How far a listener is: it has the states of figures and nodes up to one number, those of entries up to another.
+    """How far a listener is: it has the states of figures, nodes and repair up to one number, those of entries up to another.
     ``missed``: it has to be told that it missed some."""
 
     states: int
@@ -159,6 +161,9 @@ class Feed:
         nodes = [node_value(status) for status in await self._node.nodes(_READER)]
         self._differs("entries", {name: figures[name] for name in _FIGURES if name in figures})
         self._differs("nodes", {"nodes": nodes})
+        repair = {figure.name: figure.value for figure in self._node.figures() if figure.name in _REPAIR}
+        if repair:
+            self._differs("repair", repair)
         await self._look_at_entries()
         if self._number != before:
             self._wake()
