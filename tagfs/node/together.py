@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from zope.interface import implementer
 
@@ -13,10 +14,12 @@ from tagfs.model.record import Value
 from tagfs.node.alone import ICluster
 from tagfs.node.cluster.cluster import Cluster, Start
 from tagfs.node.core import Core
-from tagfs.node.interfaces import NodeStatus, Retirement
+from tagfs.node.interfaces import Figure, NodeStatus, Retirement
 from tagfs.node.replication.replication import Replication
 
 AUTO = "auto"
+STATES = ("alive", "suspect", "dead", "out", "left")
+"""What NODES shows of a member."""
 _SWITCHES = {"on": True, "off": False}
 ENTRIES, BYTES = "n", "b"
 """Facts in pings: how many entries a node knows of, and the sum of their sizes."""
@@ -36,6 +39,7 @@ class Together:
         cluster.listen(self._hear)
         cluster.watch(replication.see)
         replication.listeners.append(cluster.learn)
+        core.reports.append(self.figures)
 
     @property
     def refusal(self) -> str:
@@ -66,6 +70,19 @@ class Together:
 
     async def sync(self, seconds: float) -> bool:
         return await self._replication.sync(seconds)
+
+    def figures(self) -> Iterable[Figure]:
+        """For INode.figures: how many members are in which state, and how far their clocks are from this node's."""
+        view = self._cluster.view
+        counts = Counter(view.states.values())
+        for state in STATES:
+            yield Figure("members", "Members of the cluster as this node sees them.", counts[state], {"state": state})
+        for node in sorted(view.states.keys() - {view.me}):
+            offset_ms = self._cluster.clock_offset_ms(node)
+            what = "By how much a member's clock is ahead of this node's."
+            yield Figure("clock_offset_milliseconds", what, offset_ms, {"node": node})
+        warnings = self._cluster.clock_warnings
+        yield Figure("clock_warnings", "Clocks found more than half a second apart.", warnings, grows=True)
 
     def _status(self, view: View, node: str) -> NodeStatus:
         figures = self._core.catalog.statistics()

@@ -77,7 +77,9 @@ def test_any_node_serves_everything(cluster: Cluster) -> None:
             assert sorted(map(unpacked.read, unpacked.namelist())) == sorted(contents.values())
         assert {row["state"] for row in text(node, "/api/v1/nodes")["nodes"]} == {"alive"}
     with ask(second, "/metrics") as answer:
-        there = set(re.findall(r"^(\w+)", answer.read().decode(), re.MULTILINE))
+        figures = answer.read().decode()
+    assert 'tagfs_members{state="alive"} 2.0' in figures
+    there = set(re.findall(r"^(\w+)", figures, re.MULTILINE))
     dashboard = json.loads((ROOT / "docs/guides/grafana-dashboard.json").read_text())
     asked = {name for panel in dashboard["panels"] for target in panel["targets"]
              for name in re.findall(r"(?:tagfs|process)_\w+", target["expr"])}  # fmt: skip
