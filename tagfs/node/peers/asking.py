@@ -6,6 +6,7 @@ from typing import Any
 
 from attrs import define
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -199,7 +200,7 @@ class Outbound(Protocol):
 
     def _hung_up(self, reason: Failure) -> str:
         if self._proved:
-            return reason.getErrorMessage()
+            return "the other end closed it" if reason.check(ConnectionDone) else "it broke off"
         if self._opening is None:
             return f"it hung up without a greeting; {'does it speak TLS? ' + DIFFERS if not self._own.tls else 'too busy?'}"
         return "it hung up instead of proving the cluster's key"
