@@ -98,9 +98,11 @@ class Detector:
         self._due: float | None = None
         self._ring: list[str] = []
         self._turn = -math.inf
+        self._askable: list[str] | None = None
 
     def follow(self, nodes: Collection[str], now: float) -> None:
         """From now on these are the other members."""
+        self._askable = None
         for gone in self.peers.keys() - set(nodes):
             del self.peers[gone]
         for node in sorted(set(nodes) - self.peers.keys()):
@@ -120,6 +122,7 @@ class Detector:
     def tick(self, now: float) -> list[Turn]:
         """Judges; to be called every :data:`TICK_S`."""
         self._due = now + TICK_S
+        self._askable = None
         turns = []
         for node, peer in self.peers.items():
             silence = peer.silence(now)
@@ -133,6 +136,7 @@ class Detector:
 
     def _turn_to(self, node: str, state: str, now: float, silence: float = 0.0, **why: bool) -> Turn:
         peer = self.peers[node]
+        self._askable = None
         before, peer.state, peer.since = peer.state, state, now
         return Turn(node, before, state, silence, **why)
 
@@ -148,6 +152,8 @@ class Detector:
         peer.asked_since = None
         peer.rumour = math.inf
         if direct:
+            if peer.unanswered_since is not None and now - peer.unanswered_since >= SUSPECT_AFTER_S:
+                self._askable = None
             peer.unanswered_since = None
         fresh, peer.fresh = peer.fresh, False
         if peer.state != ALIVE or restarted:
@@ -210,7 +216,12 @@ class Detector:
         return pairs
 
     def askable(self, now: float) -> list[str]:
-        """Who is alive and answers this node itself, in order."""
+        """Who is alive and answers this node itself, in order; computed anew where a turn, an answer or a tick may have changed it."""
+        if self._askable is None:
+            self._askable = self._find_askable(now)
+        return self._askable
+
+    def _find_askable(self, now: float) -> list[str]:
         return sorted(
             node
             for node, peer in self.peers.items()

@@ -95,9 +95,9 @@ class Membership:
             effects.append(Say("warn", f"this node stood still for {missed:.1f} s; it gives all others that time"))
         effects += self._follow(event, now)
         askable = standing.detector.askable(now)
-        if askable != standing.askable:
+        if askable is not standing.askable:
+            standing.version += askable != standing.askable
             standing.askable = askable
-            standing.version += 1
         return effects
 
     def _follow(self, event: Event, now: float) -> Iterator[Effect]:
