@@ -16,13 +16,11 @@ from tagfs.cluster.effects import (
     Ask,
     Asked,
     Change,
-    Drop,
     Effect,
     Event,
     Failed,
     Hear,
     Heard,
-    Keep,
     Learnt,
     Meet,
     Merge,
@@ -34,7 +32,7 @@ from tagfs.cluster.effects import (
 from tagfs.cluster.members import SETTINGS, member_fields, member_ref, settings_fields, settings_of
 from tagfs.cluster.pings import read_ping
 from tagfs.cluster.requests import JOIN_TIMEOUT_S, OWN_FIELDS, PROBE_TIMEOUT_S, Requests
-from tagfs.cluster.standing import BYE, EXCHANGE, JOIN, MOST_REMEMBERED, PING, PROBE, Self, Standing
+from tagfs.cluster.standing import BYE, EXCHANGE, JOIN, PING, PROBE, Self, Standing
 from tagfs.cluster.view import ClusterSettings, Member, View
 from tagfs.model.record import Record
 
@@ -52,7 +50,6 @@ class Membership:
     def __init__(self, own: Self, random: Random) -> None:
         self.standing = Standing(own, random)
         self._requests = Requests(self.standing)
-        self._kept: dict[str, tuple[str, ...]] = {}
         self._adopt: ClusterSettings | None = None
 
     @property
@@ -64,7 +61,10 @@ class Membership:
         """The cluster as this node sees it now."""
         standing, roll = self.standing, self.standing.roll
         states = {node: self._state(member) for node, member in roll.members.items() if member.state != "forgotten"}
-        alive = frozenset([standing.me, *standing.askable])
+        own = roll.members.get(standing.me)
+        # Who left asks nobody for anything any more, and goes on answering.
+        others = standing.askable if own is None or own.present else ()
+        alive = frozenset([standing.me, *others])
         return View(standing.me, standing.cluster, dict(roll.members), states, alive, roll.layout, roll.settings)
 
     def _state(self, member: Member) -> str:
@@ -78,7 +78,7 @@ class Membership:
         member = self.standing.roll.members.get(node)
         if member is None:
             return "this node is no member of the cluster"
-        if not member.present:
+        if member.state == "forgotten":
             return admission.GONE[member.state]
         return admission.TWICE if self.standing.admission.is_refused(node, boot, now) else ""
 
@@ -130,12 +130,13 @@ class Membership:
             yield from self._enter(now)
             return
         for turn in standing.detector.tick(now):
-            yield from standing.tell(turn)
+            yield from standing.tell(turn, now)
         yield from self._requests.tick(now)
         own = standing.roll.members.get(standing.me)
-        if now < standing.refused_until or (own is not None and not own.present):
+        if now < standing.refused_until or (own is not None and own.state == "forgotten"):
             return
-        yield from self._write_self(now)
+        if own is None or own.present:
+            yield from self._write_self(now)
         for node in standing.detector.to_ping(now):
             yield standing.ping(node, now)
         for other, node in standing.detector.to_probe(now):
@@ -201,7 +202,7 @@ class Membership:
                 yield Hear(event.node, ping.other, event.asked_at)
         elif event.verb == PROBE:
             yield from standing.tell(
-                standing.detector.sign(event.words[0], ping.boot, ping.incarnation, now, direct=False)
+                standing.detector.sign(event.words[0], ping.boot, ping.incarnation, now, direct=False), now
             )
         elif event.verb == EXCHANGE:
             yield from self._exchanged(event)
@@ -321,29 +322,12 @@ class Membership:
         if standing.cluster:
             yield from self._tell_members(before, settings)
             yield from self._push(changed)
-            yield from self._connect(now)
+            for node, old in before.items():
+                peer = standing.detector.peers.get(node)
+                if old.present and roll.members[node].state == "left" and peer is not None and peer.state != DEAD:
+                    standing.parting.add(node)
+            yield from standing.connect(now)
         yield from self._requests.learnt()
-
-    def _connect(self, now: float) -> Iterator[Effect]:
-        """Keeps connections to those that belong to the cluster, and to no others."""
-        standing = self.standing
-        wanted = {
-            node: standing.roll.members[node].addresses for node in standing.roll.present() if node != standing.me
-        }
-        standing.detector.follow(wanted, now)
-        standing.clocks.keep_only(wanted)
-        for node in sorted(self._kept.keys() - wanted):
-            del self._kept[node]
-            yield Drop(node)
-        for node, addresses in wanted.items():
-            if self._kept.get(node) != addresses:
-                self._kept[node] = addresses
-                yield Keep(node, addresses)
-        remembered = tuple(dict.fromkeys(addresses[0] for addresses in wanted.values() if addresses))[:MOST_REMEMBERED]
-        if set(remembered) != set(standing.remembered):
-            standing.remembered = remembered
-            standing.entrance.add(remembered)
-            yield standing.persist()
 
     def _push(self, changed: list[Record]) -> Iterator[Effect]:
         """What this node wrote, all hear at once; what others wrote, they tell themselves."""

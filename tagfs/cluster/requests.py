@@ -69,7 +69,7 @@ class Requests:
         if member is None:
             # Whoever joined by way of another brings its own record, until that other one's news are here.
             return None if event.verb == EXCHANGE else ("missing", "this node does not know of you yet")
-        return None if member.present else ("forbidden", admission.GONE[member.state])
+        return None if member.state != "forgotten" else ("forbidden", admission.GONE[member.state])
 
     def _objection_to_joiner(self, event: Asked) -> tuple[str, str] | None:
         standing = self._standing
@@ -139,6 +139,11 @@ class Requests:
 
     def _ping(self, event: Asked, now: float) -> Iterator[Effect]:
         standing = self._standing
+        member = standing.roll.members.get(event.node)
+        if member is not None and member.state == "left" and event.node not in standing.parting:
+            # It left, and is back with what it keeps.
+            standing.parting.add(event.node)
+            yield from standing.connect(now)
         yield from standing.note(event.node, event.boot, read_ping(event.facts), now, direct=False)
         yield Reply(event.token, write_ping(standing.words(now, whole=False)))
 
@@ -166,7 +171,7 @@ class Requests:
 
     def _bye(self, event: Asked, now: float) -> Iterator[Effect]:
         yield Reply(event.token)
-        yield from self._standing.tell(self._standing.detector.stop(event.node, event.boot, now))
+        yield from self._standing.tell(self._standing.detector.stop(event.node, event.boot, now), now)
 
     def _join(self, event: Asked, now: float) -> Iterator[Effect]:
         try:

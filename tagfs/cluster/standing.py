@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tagfs.cluster.admission import GONE, Admission
 from tagfs.cluster.clocks import Clocks
 from tagfs.cluster.detection import ALIVE, DEAD, Detector, Turn
-from tagfs.cluster.effects import Ask, Effect, Persist, Say
+from tagfs.cluster.effects import Ask, Drop, Effect, Keep, Persist, Say
 from tagfs.cluster.founding import Entrance
 from tagfs.cluster.members import Roll
 from tagfs.cluster.outs import Outs
@@ -68,6 +68,9 @@ class Standing:
         self.clock_refusal = ""
         self.askable: list[str] = []
         self.remembered = own.remembered
+        self.parting: set[str] = set()
+        """Nodes that left and still run: they are asked for what they keep, until they stop."""
+        self._kept: dict[str, tuple[str, ...]] = {}
         self._incarnation = own.incarnation
         self._reserved = own.incarnation + RESERVE
         self._exchanged: dict[str, float] = {}
@@ -136,7 +139,7 @@ class Standing:
 
     def note(self, node: str, boot: str, ping: Ping, now: float, direct: bool) -> Iterator[Effect]:
         """A member spoke, as that run of its process; ``direct``: it answered this node."""
-        yield from self.tell(self.detector.sign(node, boot, ping.incarnation, now, direct))
+        yield from self.tell(self.detector.sign(node, boot, ping.incarnation, now, direct), now)
         for suspect, incarnation, silence_s in ping.suspects:
             if suspect == self.me:
                 yield from self._refute(node, incarnation, now)
@@ -164,10 +167,37 @@ class Standing:
             self._exchanged[node] = now
             yield self.exchange(node)
 
-    def tell(self, turn: Turn | None) -> Iterator[Effect]:
-        """The story of a turn, in words."""
+    def connect(self, now: float) -> Iterator[Effect]:
+        """Keeps connections to those that belong to the cluster or are about to be gone, and to no others."""
+        members = self.roll.members
+        self.parting = {node for node in self.parting if members[node].state == "left"}
+        wanted = {node: members[node].addresses for node in {*self.roll.present(), *self.parting} - {self.me}}
+        wanted = dict(sorted(wanted.items()))
+        self.detector.follow(wanted, now)
+        self.clocks.keep_only(wanted)
+        for node in sorted(self._kept.keys() - wanted):
+            del self._kept[node]
+            yield Drop(node)
+        for node, addresses in wanted.items():
+            if self._kept.get(node) != addresses:
+                self._kept[node] = addresses
+                yield Keep(node, addresses)
+        remembered = tuple(dict.fromkeys(addresses[0] for addresses in wanted.values() if addresses))[:MOST_REMEMBERED]
+        if set(remembered) != set(self.remembered):
+            self.remembered = remembered
+            self.entrance.add(remembered)
+            yield self.persist()
+
+    def tell(self, turn: Turn | None, now: float) -> Iterator[Effect]:
+        """The story of a turn, in words. A node that left and then stopped is asked no more."""
         if turn is None:
             return
+        yield from self._story(turn)
+        if turn.after == DEAD and turn.node in self.parting:
+            self.parting.discard(turn.node)
+            yield from self.connect(now)
+
+    def _story(self, turn: Turn) -> Iterator[Effect]:
         self.version += 1
         name = self.name(turn.node)
         if turn.after == DEAD:

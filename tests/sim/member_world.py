@@ -188,7 +188,7 @@ class MemberWorld:
         ):
             return False
         ids = {node.id for node in running}
-        return all(view.alive == ids for view in views) and all(
+        return all({node for node in view.alive if view.members[node].present} == ids for view in views) and all(
             view.layout == views[0].layout and view.settings == views[0].settings for view in views
         )
 

@@ -123,15 +123,30 @@ def test_entries_are_not_merged_by_mistake(world):
     world.until(world.agree, 5)
 
 
+def test_who_left_is_asked_until_it_stops(world):
+    """A node that left writes nothing more and is in no layout, but its contents can be fetched as long as it runs."""
+    one, two, three = world.form(3)
+    world.wait(one.cluster.leave(three.id))
+    world.until(lambda: two.state_of(three) == "left" and "left" in three.cluster.refusal, 2)
+    world.run(20)
+    for other in (one, two):
+        assert three.id in other.view.alive and three.id not in other.view.peers()
+        assert three.id not in {place.node for place in other.view.layout.places}
+    assert three.view.alive == {three.id}
+    three.crash()
+    world.until(lambda: three.id not in {*one.view.alive, *two.view.alive}, 8)
+    three.start()
+    world.until(lambda: three.id in one.view.alive and three.id in two.view.alive, 3)
+    assert "left" in three.cluster.refusal
+    assert one.state_of(three) == "left"
+
+
 @pytest.mark.parametrize("what", ["left", "forgotten"])
 def test_who_is_gone_is_refused_for_good(world, what):
     """A node that left, or was forgotten, is told so when it returns, also where it remembers nothing and joins anew."""
     one, two, three = world.form(3)
     if what == "left":
         world.wait(one.cluster.leave(three.id))
-        world.until(lambda: two.state_of(three) == "left", 2)
-        world.until(lambda: what in three.cluster.refusal, 5)
-        assert three.id not in one.view.alive
         three.crash()
     else:
         with pytest.raises(Conflict):
