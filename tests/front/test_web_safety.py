@@ -225,6 +225,26 @@ async def test_endless_pipeline_is_not_read_ahead(web: WebWorld) -> None:
     assert await web.wire(work) < 64 << 20
 
 
+async def test_many_cheap_requests_in_one_packet_leave_others_their_turn(web: WebWorld) -> None:
+    """Some of them are answered at once, the next ones when the reactor has been elsewhere; all of them in the end, unless the
+    client has gone."""
+    for stays in (True, False):
+        clock = Clock()
+        factory = WebFactory(web.node, clock)
+        peer = Peer()
+        channel = connect(factory, peer)
+        channel.dataReceived((GET + b"\r\n") * 300)  # type: ignore[attr-defined]
+        assert 0 < peer.value().count(b"HTTP/1.1 200 ") < 100
+        if not stays:
+            channel.connectionLost(Failure(ConnectionDone()))  # type: ignore[attr-defined]
+        for _ in range(10):
+            clock.advance(0)
+        assert (peer.value().count(b"HTTP/1.1 200 ") == 300) is stays
+        if stays:
+            channel.connectionLost(Failure(ConnectionDone()))  # type: ignore[attr-defined]
+        assert not clock.getDelayedCalls()
+
+
 class Peer(StringTransport):
     """The other end of a channel; remembers how it was ended."""
 

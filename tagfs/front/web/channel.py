@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 BUFFER_SIZE = 1 << 18
 """Bytes read from a socket at once, and held for it before its producer is paused (measured best for contents)."""
 
+TURN = 64
+"""Pipelined requests that are answered in one go."""
+
 
 class BodyTap:
     """The rest of a body of known length, taken from the socket by another thread while the channel does not read. Never more
@@ -82,6 +85,7 @@ class Channel(http.HTTPChannel):
     _since_s = 0.0
     _dropped = 0
     _moved = 0
+    _in_turn = 0
     _blocked = False
     _half_closed = False
     _finishing = False
@@ -135,6 +139,12 @@ class Channel(http.HTTPChannel):
         if not isinstance(left, int) or left <= 0 or handle is None:
             return None
         return BodyTap(decoder, handle)
+
+    def is_over_its_turn(self) -> bool:
+        """Whether other connections get their turn before the next request is answered: thousands of cheap ones fit into one
+        packet, and nothing else would run until all of them were answered."""
+        self._in_turn = (self._in_turn + 1) % TURN
+        return not self._in_turn
 
     def await_room(self) -> None:
         """Pauses whoever produces the answer until the socket takes more, though Twisted has nothing for it."""

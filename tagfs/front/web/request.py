@@ -147,7 +147,14 @@ class WebRequest(http.Request):
 
     def _begin(self, expected: Sequence[bytes] | None) -> None:
         self._begun = True
-        begin(self._answer_always(expected))
+        if self.channel.is_over_its_turn():
+            self.channel.factory.door.clock.callLater(0, self._begin_now, expected)
+        else:
+            self._begin_now(expected)
+
+    def _begin_now(self, expected: Sequence[bytes] | None) -> None:
+        if not self._disconnected:
+            begin(self._answer_always(expected))
 
     async def _answer_always(self, expected: Sequence[bytes] | None) -> None:
         try:
