@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from benchmarks import ftp, ingest, listings, nodes, queries, resources, web
+from benchmarks import contents, ftp, ingest, listings, nodes, queries, resources, web
 from benchmarks.measuring import Report, figure
 from benchmarks.node import fill
 
@@ -22,9 +22,10 @@ SUITES: dict[str, tuple[str, Callable[[Report, Path, int], None] | None]] = {
     "ingest": ("durable writes per second", ingest.run),
     "web": ("searches, downloads and uploads by HTTP, beside twisted.web and nginx", web.run),
     "ftp": ("files over FTP, beside vsftpd and pyftpdlib", None),
-    "nodes": ("requests and contents between nodes, beside a plain socket", None),
+    "nodes": ("requests and pieces between nodes, beside a plain socket", None),
+    "contents": ("a large content to another node, durable there, beside a plain socket", None),
 }
-WITHOUT_DATA: dict[str, Callable[[Report], None]] = {"ftp": ftp.run, "nodes": nodes.run}
+WITHOUT_DATA: dict[str, Callable[[Report], None]] = {"ftp": ftp.run, "nodes": nodes.run, "contents": contents.run}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from blake3 import blake3
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
@@ -15,7 +15,7 @@ from tagfs.node.contents.serving import PAGE, parts
 from tagfs.node.offload import Offload
 from tagfs.node.peers.interfaces import IPeers
 from tagfs.storage.interfaces import CHUNK, DIGEST
-from tagfs.wire.node_messages import Answer, Call
+from tagfs.wire.node_messages import Call
 
 T = TypeVar("T")
 
@@ -28,6 +28,20 @@ PATIENT_WINDOW = 8
 """Pieces of one content under way at most."""
 QUICK_S = 0.5
 """A piece that comes sooner lets one more be under way; one that comes later, one less."""
+
+
+class Piece(NamedTuple):
+    """A piece as it came from a holder, and the digest that it should have."""
+
+    number: int
+    data: bytes
+    wanted: bytes
+    holder: str
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it has that digest; to be asked in another thread."""
+        return blake3(self.data).digest() == self.wanted
 
 
 class Elsewhere:
@@ -75,21 +89,27 @@ class Elsewhere:
         self._sources += [node for node in sources if node not in self._sources]
 
     async def piece(self, number: int) -> bytes:
-        """One piece, counted from 0. Raises Unavailable when nobody has it, or all who have failed."""
+        """One piece, counted from 0, verified. Raises Unavailable when nobody has it, or all who have failed."""
+        while True:
+            found = await self.unverified(number)
+            if await self._offload.run(lambda found=found: found.is_sound):  # type: ignore[misc]
+                return found.data
+            self.blame(found)
+
+    async def unverified(self, number: int) -> Piece:
+        """One piece as it came: for who verifies it where it is used; a bad one goes to :meth:`blame`, and is asked for again."""
         wanted = self.digest if self.count == 1 else await self._chunk(number)
         length = min(CHUNK, self.size - number * CHUNK)
-        call = Call("CHUNK", (self.digest.hex(), str(number * CHUNK), str(max(1, length))))
         began_s = self._clock.seconds()
-
-        async def verify(answer: Answer) -> None:
-            data = answer.body
-            if len(data) != length or await self._offload.run(lambda: blake3(data).digest()) != wanted:
-                raise Corrupt(f"piece {number} of content {self.digest.hex()} came damaged")
-
-        data = (await self._ask(call, verify)).body
+        call = Call("CHUNK", (self.digest.hex(), str(number * CHUNK), str(max(1, length))))
+        holder, data = await self._ask(call, length)
         quick = self._clock.seconds() - began_s < QUICK_S
         self.window = min(PATIENT_WINDOW, self.window + 1) if quick else max(1, self.window - 1)
-        return data
+        return Piece(number, data, wanted, holder)
+
+    def blame(self, piece: Piece) -> None:
+        """The piece is not sound: nothing more is asked of who gave it."""
+        self._give_up(piece.holder, f"piece {piece.number} of content {self.digest.hex()} came damaged")
 
     def distrust(self) -> None:
         """The whole did not match its digest though all pieces did: whoever told the digests of chunks was wrong."""
@@ -112,16 +132,12 @@ class Elsewhere:
         return self._chunks[page][number % PAGE]
 
     async def _page(self, page: int) -> Sequence[bytes]:
-        expected = min(PAGE, self.count - page * PAGE)
+        length = min(PAGE, self.count - page * PAGE) * DIGEST
+        self._told_by, body = await self._ask(Call("CHUNKS", (self.digest.hex(), str(page * PAGE))), length)
+        return parts(body)
 
-        async def verify(answer: Answer) -> None:
-            if len(answer.body) != expected * DIGEST:
-                raise Corrupt(f"the digests of the chunks of content {self.digest.hex()} are incomplete")
-
-        return parts((await self._ask(Call("CHUNKS", (self.digest.hex(), str(page * PAGE))), verify)).body)
-
-    async def _ask(self, call: Call, verify: Callable[[Answer], Awaitable[None]]) -> Answer:
-        """The first answer that is sound, from one holder after the other."""
+    async def _ask(self, call: Call, length: int) -> tuple[str, bytes]:
+        """The first answer with a body of that length, and who gave it, from one holder after the other."""
         while True:
             holder = self._choose()
             failures, level = self._failures.get(holder, 0), self._level.get(holder, 0)
@@ -130,7 +146,10 @@ class Elsewhere:
             began_s = self._clock.seconds()
             try:
                 answer = await self._stoppable(self._peers.ask(holder, call, PATIENCE_S[level]))
-                await verify(answer)
+                if len(answer.body) != length:
+                    raise Corrupt(
+                        f"{call.verb} gave {len(answer.body)} bytes of content {self.digest.hex()}, not {length}"
+                    )
             except NotFound as error:
                 # Nodes that are only likely to have it are asked, too.
                 self._give_up(holder, str(error), expected=True)
@@ -145,9 +164,7 @@ class Elsewhere:
                 self._failures.pop(holder, None)
                 if level and self._clock.seconds() - began_s < PATIENCE_S[level - 1] / 2:
                     self._level[holder] = level - 1
-                if call.verb == "CHUNKS":
-                    self._told_by = holder
-                return answer
+                return holder, answer.body
 
     async def _stoppable(self, waiting: Deferred[T]) -> T:
         """What comes of it, unless everything is given up meanwhile."""

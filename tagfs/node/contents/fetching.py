@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from tagfs.errors import Corrupt, Unavailable
-from tagfs.node.contents.elsewhere import Elsewhere
+from tagfs.node.contents.elsewhere import Elsewhere, Piece
 from tagfs.node.offload import Offload
 from tagfs.storage.interfaces import CHUNK, SMALL_CONTENT, Blob, IBlobStore, IBlobWriter
 
@@ -169,7 +169,7 @@ class Fetching:
 
     async def _pull(self, elsewhere: Elsewhere, writer: IBlobWriter, first: int, pace: Pace) -> None:
         """Writes all pieces from ``first`` on, in order, with a window of them on their way."""
-        ahead: deque[Deferred[bytes]] = deque()
+        ahead: deque[Deferred[Piece]] = deque()
         following = first
         try:
             while ahead or following < elsewhere.count:
@@ -177,9 +177,9 @@ class Fetching:
                     ahead.append(Deferred.fromCoroutine(self._piece(elsewhere, following, pace)))
                     following += 1
                 coming = ahead.popleft()  # one that fails has given its slot back
-                data = await coming
+                piece = await coming
                 try:
-                    await self._offload.run(lambda data=data: writer.write(data))  # type: ignore[misc]
+                    await self._write(elsewhere, writer, piece)
                 finally:
                     self._pieces.release()
         except BaseException:
@@ -189,12 +189,25 @@ class Fetching:
             for unwanted in ahead:
                 unwanted.addCallbacks(lambda _: self._pieces.release(), lambda _: None)
 
-    async def _piece(self, elsewhere: Elsewhere, number: int, pace: Pace) -> bytes:
+    async def _write(self, elsewhere: Elsewhere, writer: IBlobWriter, piece: Piece) -> None:
+        """Verifies and writes in one go, while the bytes are near the processor."""
+
+        def write() -> bool:
+            if piece.is_sound:
+                writer.write(piece.data)
+                return True
+            return False
+
+        while not await self._offload.run(write):
+            elsewhere.blame(piece)
+            piece = await elsewhere.unverified(piece.number)
+
+    async def _piece(self, elsewhere: Elsewhere, number: int, pace: Pace) -> Piece:
         """One piece; it holds a slot, which whoever takes the piece gives back."""
         await self._pieces.acquire()
         try:
             await pace(min(CHUNK, elsewhere.size))
-            return await elsewhere.piece(number)
+            return await elsewhere.unverified(number)
         except BaseException:
             self._pieces.release()
             raise
