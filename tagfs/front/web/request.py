@@ -174,7 +174,8 @@ class WebRequest(http.Request):
             exchange.principal, exchange.session = await who_asks(
                 door.node, door.sessions, exchange.method, self._header, exchange.peer, route.public
             )
-            known = exchange.session is not None or self._header("authorization") is not None
+            told = exchange.session is not None or self._header("authorization") is not None
+            known = told and not route.public
             if route.lasting:
                 reply = await answer_kept(exchange, route)
             else:
