@@ -187,6 +187,8 @@ class Reader(ClusterClient):
     def _read(self, asking: Asking, fate: Fate) -> None:
         first = asking.ask(f"GET {fate.id}")
         if not first.startswith("150 "):
+            if first.startswith("426"):
+                raise ConnectionError("the node says goodbye")
             if first[:3] not in ("451", "550"):
                 raise Violation(f"{self.name}: GET {fate.id}: {first}")
             return
@@ -196,7 +198,7 @@ class Reader(ClusterClient):
             raise ConnectionError("the node went away")
         if data != fate.content():
             raise Violation(f"{self.name}: the content of {fate.id} ({fate.size} bytes) is torn or another")
-        if not (last := asking.line()).startswith("226"):
+        if not (last := asking.line()).startswith(("226", "426")):
             raise Violation(f"{self.name}: GET {fate.id}: {last}")
         self.history.checked += 1
 
