@@ -32,6 +32,17 @@ def test_complete_while_all_is_well(three):
         assert all(found(three, node).complete for node in three.up())
 
 
+def test_a_node_that_was_let_in_and_knows_nobody_yet(three):
+    """It has joined, and the members' records are on their way: that it knows of no others proves nothing."""
+    newcomer = three[2].replication
+    newcomer._joining = True
+    whole = newcomer.view
+    newcomer.see(whole._replace(members={}, states={}, alive=frozenset({whole.me})))
+    assert not newcomer.complete
+    newcomer.see(whole)
+    three.until(lambda: newcomer.complete, 5)
+
+
 def test_a_member_out_of_reach(three):
     """From two seconds after a cut on, who cannot reach a member says so, and no longer than until all is here again."""
     three.network.sever(["n1"], ["n2"])

@@ -123,8 +123,8 @@ class Replication:
         """A node that comes into a cluster has begun once it has what each live member had; who was in it before and
         meets nobody goes on with what it has."""
         view = self.view
-        if not self._joining or view is None or not view.cluster:
-            return
+        if not self._joining or view is None or not view.cluster or view.me not in view.members:
+            return  # between being let in and knowing the members, nobody seems to be there
         live = [node for node in view.peers() if node in view.alive]
         vector = self.core.catalog.vector()
         known = any(not name.startswith(f"{view.me}/") for name in vector)
@@ -220,7 +220,7 @@ class Replication:
     @property
     def complete(self) -> bool:
         view = self.view
-        if view is None or not view.cluster:
+        if self._joining or view is None or not view.cluster:
             return False
         return self._freshness.complete(view.peers(), self.core.catalog.vector(), self._clock.seconds())
 
