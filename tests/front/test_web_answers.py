@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.internet.tcp import Connection
 
 from tagfs.front.web import answers as module
 from tagfs.front.web.answers import FRESH_S, Answers
@@ -102,12 +103,15 @@ async def test_answers_end(web: WebWorld, monkeypatch: pytest.MonkeyPatch) -> No
     answers.keep(KEY, before, document({}))
     answers.keep(KEY, web.node.generation, Reply(404))
     assert answers.find(KEY) is None
-    monkeypatch.setattr(module, "MOST_BYTES", 1000)
+    monkeypatch.setattr(module, "MOST_BYTES", 3000)
     for number in range(10):
         answers.keep((OWNER, str(number), False), web.node.generation, Reply(200, b"x" * 300))
     held = [number for number in range(10) if answers.find((OWNER, str(number), False)) is not None]
     assert held == [7, 8, 9]
-    monkeypatch.setattr(module, "LARGEST", 100)
+    for number in range(10):  # long questions with short answers count, too
+        answers.keep((OWNER, f"{number}" * 900, False), web.node.generation, Reply(200, b"x"))
+    assert len(answers._kept) == 2
+    monkeypatch.setattr(module, "LARGEST", 600)
     answers.keep(KEY, web.node.generation, Reply(200, b"x" * 101))
     assert answers.find(KEY) is None
 
@@ -117,7 +121,7 @@ async def test_bytes_go_out_in_order_whatever_the_kernel_takes(web: WebWorld) ->
     sent = bytearray()
     factory = WebFactory(web.node, Clock())
 
-    class Transport:
+    class Transport(Connection):
         connected, disconnecting = True, False
         room = 0
 

@@ -21,9 +21,11 @@ from tagfs.node.interfaces import INode
 FRESH_S = 0.5
 """How long an answer is given again, in seconds."""
 MOST_BYTES = 8 << 20
-"""Bytes of all answers that are kept."""
+"""Bytes of all answers that are kept, and of the questions."""
 LARGEST = 1 << 20
 """Bytes of one."""
+_BESIDES = 512
+"""Bytes that one takes besides, about."""
 
 Key = tuple[Principal, str, bool]
 
@@ -35,6 +37,7 @@ class _Kept:
     body: bytes
     type: str
     headers: tuple[tuple[str, str], ...]
+    size: int
 
 
 class Answers:
@@ -55,19 +58,19 @@ class Answers:
 
     def keep(self, key: Key, generation: int, reply: Reply) -> None:
         """Keeps an answer that was asked for when the node had that generation; only where it still has."""
-        size = len(reply.body)
+        size = len(reply.body) + len(key[1]) + _BESIDES
         if reply.status != 200 or size > LARGEST or generation != self._node.generation:
             return
         until_s = self._clock.seconds() + FRESH_S
         self._drop(self._kept.pop(key, None))
-        self._kept[key] = _Kept(generation, until_s, reply.body, reply.type, tuple(reply.headers))
+        self._kept[key] = _Kept(generation, until_s, reply.body, reply.type, tuple(reply.headers), size)
         self._bytes += size
         while self._bytes > MOST_BYTES:
             self._drop(self._kept.popitem(last=False)[1])
 
     def _drop(self, kept: _Kept | None) -> None:
         if kept is not None:
-            self._bytes -= len(kept.body)
+            self._bytes -= kept.size
 
 
 async def answer(exchange: Exchange, route: Route) -> Reply:

@@ -117,10 +117,7 @@ class Channel(http.HTTPChannel):
 
     def write(self, data: bytes) -> None:
         """Twisted: bytes of an answer."""
-        if self.secure:  # what wraps the socket there would show its buffers as its own
-            self.transport.write(data)
-        else:
-            direct.write(self.transport, data)
+        direct.write(self.transport, data)
 
     @property
     def plain_socket(self) -> socket.socket | None:
