@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from attrs import define, frozen
 
 from podman_utils import plan, questions
-from podman_utils.description import ClusterSpec, NodeSpec
+from podman_utils.description import ClusterSpec, NetworkSpec, NodeSpec
 from podman_utils.engine import Engine
 from podman_utils.errors import EngineFault, NotReady, NotThere, Taken
 from podman_utils.plan import KEY_FILE, MEMBER, NETWORK, PASSWORD_FILE, PLAN, ROLE, Names
@@ -20,6 +20,7 @@ READY_S = 90.0
 TOGETHER_S = 60.0
 """How long the nodes may take until each sees all others."""
 _PAUSE_S = 0.5
+_SUBNET_TRIES = 16
 
 
 @frozen
@@ -79,25 +80,34 @@ class Cluster:
     def _ensure_networks(self, spec: ClusterSpec) -> dict[str, str]:
         """The subnets by the names of the networks, which are all there then."""
         found = {each.name: self.engine.network(self.names.network(each.name)) for each in spec.networks}
-        missing = [each for each in spec.networks if found[each.name] is None]
-        free = iter(plan.free_subnets(self.engine.subnets(), sum(each.subnet is None for each in missing)))
         subnets = {}
         for each in spec.networks:
             name = self.names.network(each.name)
             network = found[each.name]
             if network is None:
-                subnets[each.name] = each.subnet or next(free)
-                self.say(f"network {name} ({subnets[each.name]})")
-                labels = self.names.labels("network", **{NETWORK: each.name})
-                self.engine.create_network(name, subnets[each.name], labels, internal=True)
+                subnets[each.name] = self._create_network(name, each)
                 continue
             self._check_ours(name, network.labels)
             if each.subnet and each.subnet != network.subnet:
-                raise Taken(
-                    f"the network {name} is {network.subnet}, not {each.subnet}; take the cluster down to change it"
-                )
+                raise Taken(f"the network {name} is {network.subnet}, not {each.subnet}; take the cluster down to change it")
             subnets[each.name] = network.subnet
         return subnets
+
+    def _create_network(self, name: str, spec: NetworkSpec) -> str:
+        """Makes one network; its subnet. Where none is named, one that Podman refuses, as the machine itself has it, is skipped."""
+        labels = self.names.labels("network", **{NETWORK: spec.name})
+        taken = self.engine.subnets()
+        for _ in range(1 if spec.subnet else _SUBNET_TRIES):
+            subnet = spec.subnet or plan.free_subnets(taken, 1)[0]
+            try:
+                self.engine.create_network(name, subnet, labels, internal=True)
+            except Taken as fault:
+                taken.append(subnet)
+                refused = fault
+                continue
+            self.say(f"network {name} ({subnet})")
+            return subnet
+        raise refused
 
     def _ensure_ports_networks(self, nodes: Sequence[NodeSpec]) -> None:
         for network in dict.fromkeys(node.network for node in nodes if node.ports):

@@ -9,10 +9,12 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+import socket
 import socketserver
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -60,8 +62,13 @@ class FakePodman:
                 return "unix"
 
         class Server(socketserver.ThreadingUnixStreamServer):
-            daemon_threads = True
+            daemon_threads = False  # so that server_close waits for them
 
+            def process_request(self, request: Any, client_address: Any) -> None:
+                fake._connections.append(request)
+                super().process_request(request, client_address)
+
+        self._connections: list[socket.socket] = []
         self._server = Server(str(self.path), Door)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self._thread.start()
@@ -72,6 +79,9 @@ class FakePodman:
 
     def close(self) -> None:
         self._server.shutdown()
+        for connection in self._connections:
+            with suppress(OSError):  # most are closed
+                connection.shutdown(socket.SHUT_RDWR)
         self._server.server_close()
         self._thread.join()
 

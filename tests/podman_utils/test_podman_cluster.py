@@ -296,3 +296,11 @@ def test_rolling_restart_goes_one_by_one(cluster, fake):
     fake.answers.insert(0, lambda name, command: (1, "", "a\nTryLater: 450") if "SYNC" in command[2] else None)
     with pytest.raises(Fault, match="TryLater: 450"):
         members.restart(cluster)
+
+
+def test_subnets_of_the_machine_are_skipped(cluster, fake, engine, monkeypatch):
+    """The engine refuses those that the machine itself is on; it lists only its own."""
+    engine.create_network("hidden", "10.89.0.0/24", {}, internal=True)
+    monkeypatch.setattr(type(engine), "subnets", lambda self: [])
+    cluster.up(from_numbers("c", 1, 1, zones=False))
+    assert fake.networks["c-a"]["subnets"][0]["subnet"] == "10.89.1.0/24"
