@@ -129,7 +129,6 @@ class Engine:
             "labels": json.dumps(dict(labels)),
             "layers": True,
             "outputformat": DOCKER_FORMAT,
-            "pull": "missing",
         }
         # The library's own build says nothing until all is done.
         with self._telling(f"build {name}"):

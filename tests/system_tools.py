@@ -45,6 +45,8 @@ TOOLS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "mmdebstrap": ("mmdebstrap", ()),
     "chroot": ("coreutils", ("/usr/sbin/chroot",)),
     "podman": ("podman", ()),
+    "runc": ("runc", ("/usr/sbin/runc",)),
+    "netavark": ("netavark", ("/usr/lib/podman/netavark",)),
     "sqlite3": ("sqlite3", ()),
     "redis-server": ("redis-server", ()),
     "postgresql": ("postgresql", ("/usr/lib/postgresql/*/bin/postgres",)),

@@ -1,0 +1,123 @@
+"""A Podman of the tests' own: its storage, its service and its socket in a directory, away from what the machine has.
+
+Needs root. Networks are those of the machine all the same, so everything is removed at the end, also after a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+START_S = 30.0
+STOP_S = 20.0
+
+
+def limits() -> tuple[int, int]:
+    """Open files and processes that containers get: root may lack the right to raise its own limits."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    processes = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    most = int(Path("/proc/sys/kernel/pid_max").read_text())
+    return (
+        1_048_576 if files == resource.RLIM_INFINITY else files,
+        most if processes == resource.RLIM_INFINITY else min(processes, most),
+    )
+
+
+def configuration() -> str:
+    """containers.conf for any machine: with hybrid control groups (which crun refuses), without systemd and its journal."""
+    files, processes = limits()
+    return f"""[containers]
+default_ulimits = ["nofile={files}:{files}", "nproc={processes}:{processes}"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+exit_command_delay = 5
+events_logger = "file"
+[network]
+network_backend = "netavark"
+"""
+
+
+class PrivatePodman:
+    """A running ``podman system service`` in ``folder`` (a short path: sockets have at most 107 characters)."""
+
+    def __init__(self, podman: str, folder: Path) -> None:
+        self.folder = folder
+        self.socket = folder / "podman.sock"
+        self._log = folder / "service.log"
+        (folder / "containers.conf").write_text(configuration())
+        self._environ = {
+            **os.environ,
+            "CONTAINERS_CONF": str(folder / "containers.conf"),
+            "DISABLE_HC_SYSTEMD": "true",  # there may be no systemd, and then containers with health checks do not start
+        }
+        self._command = [
+            podman,
+            *("--root", str(folder / "root"), "--runroot", str(folder / "run")),
+            *("--network-config-dir", str(folder / "networks"), "--tmpdir", str(folder / "tmp")),
+        ]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*self._command, "system", "service", "--time=0", self.url],
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + START_S
+        while not self.socket.exists():
+            assert self._process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.05)
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def call(self, *words: str) -> str:
+        """What a ``podman`` command says on this storage; it must succeed."""
+        done = subprocess.run([*self._command, *words], env=self._environ, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def close(self) -> None:
+        """Removes all containers and networks, ends the service, and removes the storage with its mounts."""
+        try:
+            self.call("rm", "--all", "--force", "--time", "0", "--volumes")
+            self.call("network", "prune", "--force")
+        finally:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            for mount in reversed(self.mounts()):
+                subprocess.run(["umount", "--lazy", mount], check=False)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def mounts(self) -> list[str]:
+        """Where something is mounted inside the folder."""
+        places = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        return [place for place in places if place.startswith(f"{self.folder}/")]
+
+    def processes(self) -> list[str]:
+        """The processes that belong to it, the service itself left out."""
+        found = []
+        for place in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = place.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if str(self.folder) in words and int(place.parent.name) not in (self._process.pid, os.getpid()):
+                found.append(words)
+        return found
