@@ -89,7 +89,9 @@ class Cluster:
                 continue
             self._check_ours(name, network.labels)
             if each.subnet and each.subnet != network.subnet:
-                raise Taken(f"the network {name} is {network.subnet}, not {each.subnet}; take the cluster down to change it")
+                raise Taken(
+                    f"the network {name} is {network.subnet}, not {each.subnet}; take the cluster down to change it"
+                )
             subnets[each.name] = network.subnet
         return subnets
 

@@ -124,7 +124,9 @@ NODE = click.argument("node", metavar="NODE|router")
 @command(
     click.option("--source", type=click.Path(path_type=Path), default=".", help="A checkout of tagfs [default: here]."),
     click.option(
-        "--local-bases", is_flag=True, help="Without a registry: make the bases of Debian packages (as root)."
+        "--local-bases",
+        is_flag=True,
+        help="Without a registry: on bases of this machine's Debian packages, made where they are missing (as root).",
     ),
 )
 def build(place: Place, source: Path, local_bases: bool) -> None:
