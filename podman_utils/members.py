@@ -13,6 +13,10 @@ from podman_utils.values import Container
 
 SYNC_S = 60
 """How long a restarted node may take until it has what the others have."""
+DEAD_S = 30
+"""How long the others may take to see that a node is gone."""
+LEAVE_S = 600
+"""How long a node may take to hand over what it keeps."""
 
 
 def add_node(cluster: Cluster, name: str | None, network: str | None, zone: str | None) -> str:
@@ -69,12 +73,15 @@ def remove_node(cluster: Cluster, name: str, *, force: bool) -> None:
             if not force:
                 raise NotReady(f"{name} does not run, so it cannot hand over what it keeps; start it, or use --force")
             _stop(cluster, member)
+            _wait_state(
+                cluster, witness, node_id, ("dead", "out", "left", ""), DEAD_S
+            )  # nodes forget nobody who is alive
             cluster.say(f"{name} ({node_id}) is forgotten by the others")
             questions.ask(cluster.engine, witness.name, "node", "forget", "-y", node_id)
         else:
             cluster.say(f"{name} ({node_id}) leaves")
             questions.ask(cluster.engine, witness.name, "node", "leave", "-y", node_id)
-            wait_left(cluster, witness, name)
+            _wait_state(cluster, witness, node_id, ("left", ""), LEAVE_S)
     _stop(cluster, member)
     cluster.engine.remove_container(member.name)
     volume = cluster.names.volume(name)
@@ -83,15 +90,18 @@ def remove_node(cluster: Cluster, name: str, *, force: bool) -> None:
     cluster.say(f"container {member.name} removed")
 
 
-def wait_left(cluster: Cluster, witness: Container, name: str, limit_s: float = 600) -> None:
-    """Until another node says that a node has left; what it kept has other copies then."""
+def _wait_state(cluster: Cluster, witness: Container, node_id: str, states: tuple[str, ...], limit_s: float) -> None:
+    """Until another node sees a node in one of these states; empty stands for one that it does not know (any more)."""
     deadline = cluster.now() + limit_s
     while True:
-        states = {each.name: each.state for each in questions.seen_by(cluster.engine, witness.name)}
-        if states.get(name, "left") == "left":
+        found = {each.id: each.state for each in questions.seen_by(cluster.engine, witness.name)}
+        if found and found.get(node_id, "") in states:
             return
         if cluster.now() > deadline:
-            raise NotReady(f"{name} has not left after {limit_s:g} s; it goes on. Run remove-node again to wait longer")
+            raise NotReady(
+                f"after {limit_s:g} s {witness.name} sees {node_id} as {found.get(node_id, 'unknown')}, not {states[0]}; what "
+                "was begun goes on: give the command again"
+            )
         cluster.sleep(1)
 
 

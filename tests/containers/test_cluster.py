@@ -17,28 +17,24 @@ from tests.containers.world import World, fetch_by_ftp, part_of_corpus, store_by
 
 pytestmark = [pytest.mark.limit(300), pytest.mark.tool("podman")]
 NAME = "tagfs-test"
-# On each network, one node names no seed and is found by its beacons; one address, n1's, joins the networks.
+# On each network, a node names no seed and is found by its beacons; one address, n1's, joins the networks. Each network is a
+# zone, so each side of a cut has a copy of each content.
+NODES = {
+    "n1": ("a", ""),
+    "n2": ("a", "join = []"),
+    "n3": ("a", "join = []"),
+    "n4": ("b", 'join = ["n1"]'),
+    "n5": ("b", "join = []"),
+}
 DESCRIPTION = f"""
 name = "{NAME}"
 copies = 3
 memory = "512m"
 [networks.a]
 [networks.b]
-[nodes.n1]
-network = "a"
-[nodes.n2]
-network = "a"
-join = []
-[nodes.n3]
-network = "a"
-join = []
-[nodes.n4]
-network = "b"
-join = ["n1"]
-[nodes.n5]
-network = "b"
-join = []
-"""
+""" + "".join(
+    f'[nodes.{name}]\nnetwork = "{network}"\nzone = "{network}"\n{join}\n' for name, (network, join) in NODES.items()
+)
 A, B = ("n1", "n2", "n3"), ("n4", "n5")
 DEAD_S = 10.0
 """Within this time a node that is away is seen as dead."""
@@ -66,12 +62,16 @@ def tagfs_cluster(podman: PrivatePodman, images: dict[str, str], tagfs_podman, r
         tagfs_podman("--name", NAME, "down", "--volumes")
 
 
+@pytest.fixture(scope="module")
+def everybody(tagfs_cluster) -> World:
+    return world_of(tagfs_cluster("status", "--json"), tagfs_cluster("password"))
+
+
 @pytest.fixture
-def world(tagfs_cluster) -> World:
+def world(everybody: World) -> World:
     """All nodes alive, before each test."""
-    found = world_of(tagfs_cluster("status", "--json"), tagfs_cluster("password"))
-    wait_until(found.all_see_all, MEET_S, "all nodes alive before the test")
-    return found
+    wait_until(everybody.all_see_all, MEET_S, "all nodes alive before the test")
+    return everybody
 
 
 @pytest.fixture(scope="module")
@@ -177,11 +177,11 @@ def test_broken_node_is_replaced(world: World, tagfs_cluster, drawings: dict[str
     tagfs_cluster("kill", "n2")
     tagfs_cluster("remove-node", "--force", "n2")
     assert tagfs_cluster("add-node", "--network", "a").strip() == "n2"
-    changed = world_of(tagfs_cluster("status", "--json"), world.password)
-    wait_until(changed.all_see_all, MEET_S, "the new node is alive for all")
-    assert changed.listing("n2", "") == before
-    wait_until(lambda: set(changed.copies().values()) == {"3/3"} or changed.copies(), 60, "three copies of each")
-    with changed.ftp("n2") as session:
+    world.addresses.update(world_of(tagfs_cluster("status", "--json"), world.password).addresses)
+    wait_until(world.all_see_all, MEET_S, "the new node is alive for all")
+    assert world.listing("n2", "") == before
+    wait_until(lambda: set(world.copies().values()) == {"3/3"} or world.copies(), 60, "three copies of each")
+    with world.ftp("n2") as session:
         for path, content in list(drawings.items())[::5]:
             assert fetch_by_ftp(session, path) == content, path
 
