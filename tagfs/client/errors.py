@@ -78,7 +78,7 @@ class NoSpace(Refused):
 
 
 class TryLater(Refused):
-    """450, 451: not possible now (too few copies, starting, stopping, an internal fault); later it may be."""
+    """426, 450, 451: not possible now (too few copies, starting, stopping, an internal fault); later, or elsewhere, it may be."""
 
 
 class Closing(Refused, ConnectionLost):
@@ -87,6 +87,7 @@ class Closing(Refused, ConnectionLost):
 
 _BY_CODE: dict[int, type[Refused]] = {
     421: Closing,
+    426: TryLater,
     450: TryLater,
     451: TryLater,
     452: NoSpace,

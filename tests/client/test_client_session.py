@@ -16,9 +16,11 @@ from tagfs.client import (
     NotLoggedIn,
     NotSupported,
     SourceFailed,
+    TryLater,
 )
 from tagfs.client import client as client_module
 from tagfs.client.adding import add_command
+from tagfs.client.errors import refusal
 from tests.client.fake_server import MemoryNode, Script, Shelf
 
 
@@ -213,3 +215,9 @@ def test_a_greeting_is_not_waited_for_as_long_as_an_answer(monkeypatch):
     monkeypatch.setattr(client_module, "GREETING_S", 0.05)
     with Script(lambda sock, lines: lines.readline() and None) as server, pytest.raises(NoGreeting, match="HTTP"):
         Client(port=server.port, timeout=30)
+
+
+@pytest.mark.parametrize("code", [426, 450, 451])
+def test_what_may_be_tried_again_is_told_apart(code: int) -> None:
+    """A transfer that was stopped, too: another node, or this one later, may give it."""
+    assert isinstance(refusal(code, "stopped"), TryLater)

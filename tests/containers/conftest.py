@@ -16,10 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers.private_podman import PrivatePodman
+from tests.containers.private_podman import ROOT, PrivatePodman
 from tests.system_tools import demand, is_required
 
-ROOT = Path(__file__).parents[2]
 TOOLS = ["podman", "runc", "netavark", "ip", "iptables", "mmdebstrap"]
 BUILD_S = 400
 _report: pytest.StashKey[list[str]] = pytest.StashKey()

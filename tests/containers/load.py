@@ -74,7 +74,8 @@ class Load:
                 tried.append(repr(error))
                 client = client and client.close()
             except Exception as error:  # noqa: BLE001 - whatever it is, the test must tell it
-                self.failures.append(f"{operation}: {error!r}")
+                where = client and client.address.host
+                self.failures.append(f"{time.strftime('%H:%M:%S')} {where}: {operation.__qualname__}: {error!r}")
                 return client
             else:
                 with self._lock:

@@ -13,6 +13,7 @@ import subprocess
 import time
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 START_S = 30.0
 STOP_S = 20.0
 

@@ -201,7 +201,7 @@ def test_rolling_restart_under_load(world: World, tagfs_cluster, report) -> None
         load.stop()
     report(f"rolling restart: {len(load.written)} writes, {load.reads} reads, the slowest {load.slowest_s:.2f} s, "
            f"{len(load.failures)} failed")  # fmt: skip
-    assert load.failures == []
+    assert load.failures == [], load.failures
     wait_until(world.all_see_all, MEET_S, "all nodes alive")
     wait_until(lambda: world.agree("load"), CONVERGE_S, "all nodes list the same")
     assert {entry for entry, *_ in world.listing("n1", "load")} == set(load.written)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -15,7 +18,7 @@ import pytest
 from podman_utils.engine import Engine
 from podman_utils.images import build
 from podman_utils.values import Attachment, ContainerRequest
-from tests.containers.private_podman import PrivatePodman
+from tests.containers.private_podman import ROOT, PrivatePodman
 
 pytestmark = [pytest.mark.limit(600), pytest.mark.tool("podman")]
 NETWORK = "tagfs-test-images"
@@ -148,15 +151,14 @@ def test_wrong_folder_is_told(engine: Engine, images, podman: PrivatePodman) -> 
 
 def test_layers_are_cached(engine: Engine, images: dict[str, str], tmp_path: Path) -> None:
     """Built again, nothing changes; with other code, the large layer of the requirements stays."""
-    root = Path(__file__).parents[2]
-    assert build(engine, root, local=True, say=lambda text: None) == images
+    assert build(engine, ROOT, local=True, say=lambda text: None) == images
     changed = tmp_path / "changed"
     files = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split("\0")
     for name in filter(None, files):
         (changed / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(root / name, changed / name, follow_symlinks=False)
+        shutil.copy(ROOT / name, changed / name, follow_symlinks=False)
     with (changed / "tagfs/errors.py").open("a") as file:
         file.write("\n# another byte\n")
     try:
@@ -164,4 +166,65 @@ def test_layers_are_cached(engine: Engine, images: dict[str, str], tmp_path: Pat
         assert ids["localhost/distributed_python"] == images["localhost/distributed_python"]
         assert ids["localhost/tagfs"] != images["localhost/tagfs"]
     finally:
-        assert build(engine, root, local=True, say=lambda text: None) == images
+        assert build(engine, ROOT, local=True, say=lambda text: None) == images
+
+
+def test_the_container_of_the_guide(engine: Engine, podman: PrivatePodman) -> None:
+    """deploy/tagfs.container starts: read-only, without capabilities, with its secrets and volume. (Quadlet itself is younger.)
+
+    The network is one of the tests', and no other node is there: it founds a cluster of its own.
+    """
+    option = {"Environment": "--env", "Volume": "--volume", "Secret": "--secret", "DropCapability": "--cap-drop"}
+    words = ["--read-only", "--security-opt=no-new-privileges", "--env-file", str(ROOT / "deploy/tagfs.env")]
+    for line in (ROOT / "deploy/tagfs.container").read_text().splitlines():
+        key, _, value = line.partition("=")
+        if key in option:
+            words += [option[key], value.replace("tagfs-data.volume", "tagfs-data")]
+    engine.create_network(NETWORK, None, {}, internal=True)
+    engine.create_secret("tagfs-admin-password", b"open sesame\n")
+    try:
+        key = podman.call(
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            "localhost/tagfs",
+            "sh",
+            "-c",
+            "tagfs cluster-key /tmp/key && cat /tmp/key",
+        )
+        engine.create_secret("tagfs-cluster-key", key.encode())
+        podman.call("run", "--detach", "--name", "guide", "--network", NETWORK, *words, "localhost/tagfs")
+        wait_well(engine, "guide")
+        told = engine.execute(
+            "guide", ["tagfs", "--user", "admin", "--password-file", "/run/secrets/admin-password", "nodes"]
+        )
+        assert "alive" in told.out, told.err
+    finally:
+        if engine.container("guide") is not None:
+            engine.remove_container("guide")
+        for name in ("tagfs-cluster-key", "tagfs-admin-password"):
+            if engine.has_secret(name):
+                engine.remove_secret(name)
+        podman.call("volume", "rm", "--force", "tagfs-data")
+        engine.remove_network(NETWORK)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/guides/deploy.md"])
+def test_the_commands_of_the_pages(page: str, podman: PrivatePodman, images: dict[str, str]) -> None:
+    """Every ``tagfs-podman`` command that a page shows works, one after the other; only the bases are local ones."""
+    blocks = re.findall(r"^```console\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    (commands,) = [block for block in blocks if "tagfs-podman up" in block]
+    lines = [line[2:] for line in commands.splitlines() if line.startswith("$ tagfs-podman")]
+    assert lines[0] == "tagfs-podman build" and lines[-1] == "tagfs-podman down --volumes"
+    script = "\n".join(["set -eux", f'tagfs-podman() {{ "{sys.executable}" -m podman_utils "$@"; }}', *lines])
+    done = subprocess.run(
+        ["bash", "-c", script.replace("tagfs-podman build", "tagfs-podman build --local-bases")],
+        cwd=ROOT,
+        env={**os.environ, "CONTAINER_HOST": podman.url},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(re.findall(r"^n\d +[ab] .* running +well +\S+ +alive$", done.stdout, re.MULTILINE)) == 10
