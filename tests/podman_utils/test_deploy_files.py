@@ -15,7 +15,7 @@ DEPLOY = ROOT / "deploy"
 GUIDE = (ROOT / "docs/guides/deploy.md").read_text(encoding="utf-8")
 # podman-systemd.unit(5), of Podman 4.4: the keys of [Container] that are used or could be mistaken.
 KNOWN_KEYS = {
-    "Image", "ContainerName", "Network", "EnvironmentFile", "Environment", "Secret", "Volume", "ReadOnly", "NoNewPrivileges",
+    "Image", "ContainerName", "Network", "EnvironmentFile", "Environment", "Secret", "Volume", "NoNewPrivileges",
     "DropCapability", "HealthCmd", "HealthInterval", "HealthTimeout", "HealthStartPeriod", "HealthRetries",
 }  # fmt: skip
 
