@@ -102,6 +102,13 @@ class Outbox:
             taken.append(item)
         return taken
 
+    def first_for(self, node: str, start: int, upto: int) -> int:
+        """The first number from ``start`` to ``upto`` with a content that goes to that node; ``upto`` + 1 where there is none."""
+        for item in islice(self._items, max(0, start - self.first), max(0, upto + 1 - self.first)):
+            if any(node in copy.targets and node not in copy.holders for copy in item.copies):
+                return item.number
+        return upto + 1
+
 
 def condense(items: Sequence[Outgoing]) -> Sequence[Outgoing]:
     """Without the changes that a later one of the same record supersedes; their contents go with the last."""

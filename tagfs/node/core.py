@@ -75,6 +75,8 @@ class Core:
         """Asked for INode.figures; each part of the node that has figures adds its own."""
         self.replication: IReplication = Unreplicated()
         """How far what is written here has come; set by whoever brings this node into a cluster."""
+        self.refusal: Callable[[], str] = str
+        """Why nothing may be written here of this node's own now, or nothing; set by whoever brings it into a cluster."""
         self.room = blobs.room()
         """Bytes that contents may still take, when it was looked at last."""
         self.changes = 0

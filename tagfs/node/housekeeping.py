@@ -12,6 +12,7 @@ from tagfs.errors import TagfsError
 from tagfs.model.entry import KIND, change, is_whole, stamp_text, versions_replaced_before
 from tagfs.model.record import Record, Ref
 from tagfs.node.core import Core
+from tagfs.storage.interfaces import MAX_PAGE
 
 MINUTE = 60.0
 HOUR = 60 * MINUTE
@@ -99,10 +100,17 @@ class Housekeeping:
         return 0
 
     async def expire_trash(self) -> float:
-        """Purges entries that were in the trash for the whole of their time; a later restore elsewhere defeats it."""
+        """Purges entries that were in the trash for the whole of their time; a later restore elsewhere defeats it.
+
+        Of the nodes of a cluster, one does it: the first live owner of the entry. One whose clock is far off does nothing.
+        """
         core = self._core
         before = core.now_ms() - self.trash_days * 24 * 3600 * 1000
-        while ids := await core.readers.run(lambda: core.catalog.expiring(before, BATCH)):
+        while not core.refusal():
+            found = await core.readers.run(lambda: core.catalog.expiring(before, MAX_PAGE))
+            ids = list(filter(core.replication.is_first, found))[:BATCH]
+            if not ids:
+                break
             await core.write(None, [Ref(KIND, identifier) for identifier in ids], self._expire)
             self.log.info("purged {number} entries whose time in the trash was over", number=len(ids))
         return 0
@@ -116,13 +124,20 @@ class Housekeeping:
         return made
 
     async def expire_versions(self) -> float:
-        """Forgets versions that were replaced longer ago than entries stay in the trash."""
+        """Forgets versions that were replaced longer ago than entries stay in the trash; of a cluster, one node does it."""
         core = self._core
+        if core.refusal():
+            return 0
+        first = core.replication.is_first
         before = core.now_ms() - self.trash_days * 24 * 3600 * 1000
         after = ""
         while records := await core.readers.run(lambda after=after: core.catalog.records(KIND, after, BATCH)):  # type: ignore[misc]
             after = records[-1].key
-            refs = [record.ref for record in records if is_whole(record) and versions_replaced_before(record, before)]
+            refs = [
+                record.ref
+                for record in records
+                if is_whole(record) and versions_replaced_before(record, before) and first(record.key)
+            ]
             if refs:
                 await core.write(None, refs, lambda _blob, present: self._forget_versions(present, before))
         return 0

@@ -35,6 +35,7 @@ class Together:
         self._cluster = cluster
         self._replication = replication
         self._told: dict[str, tuple[int, int]] = {}
+        core.refusal = lambda: cluster.refusal
         cluster.tell(self._facts)
         cluster.listen(self._hear)
         cluster.watch(replication.see)

@@ -47,6 +47,19 @@ def test_what_is_too_large_is_not_pushed():
     assert [item.number for item in outbox.batch(3, 100)] == [3]
 
 
+def test_contents_for_a_node():
+    """Who has all records already is still sent the contents that it did not confirm."""
+    held = Copy("a", b"1", 1, b"c", frozenset({"n2"}), holders={"n2"})
+    wanted = Copy("a", b"2", 1, b"c", frozenset({"n2", "n3"}))
+    outbox = Outbox()
+    outbox.begin("n/e", 0)
+    outbox.add([outgoing(1), outgoing(2, copies=(held,)), outgoing(3, copies=(wanted,)), outgoing(4)])
+    assert outbox.first_for("n2", 1, 4) == 3
+    assert outbox.first_for("n2", 4, 4) == 5
+    assert outbox.first_for("n2", 1, 2) == 3
+    assert outbox.first_for("n4", 1, 4) == 5
+
+
 def test_condense_keeps_the_last_state_and_all_contents():
     """Of one record only the last change is sent, with the contents of all; others stay in order."""
     first, second = (Copy("a", bytes([at]), 1, b"c", frozenset()) for at in range(2))

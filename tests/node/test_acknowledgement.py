@@ -88,6 +88,18 @@ class TestContents:
         three.until(three.in_step)
         assert len(holders(three, three.wait(three[1].node.named(OWNER, "a"))[0])) == 3
 
+    def test_a_record_that_came_another_way(self, make_cluster):
+        """A peer that got the record by asking still gets the content that the writer waits for."""
+        three = make_cluster(write_copies=2)
+        three.network.sever(["n1"], ["n2", "n3"], both=False)
+        outcome = three.begin(three.store(three[1], "a"))
+        three.run(2.5)
+        three.network.heal()
+        for node in (three[2], three[3]):
+            node.replication.puller.want("n1", lambda: True)
+        three.run(7)
+        assert outcome[0].copies.have >= 2
+
     def test_a_full_disk_does_not_count(self, make_cluster):
         """A peer without room for the content takes the record, and is not counted among the copies."""
         three = make_cluster()

@@ -83,7 +83,7 @@ class Oracle:
     def _look_at_stamps(self, node: WholeNode, change: Record) -> None:
         own = [field.stamp.time for field in change.fields.values() if field.stamp.node == node.id]
         before = self.stamps.get(f"{node.id}.{node.starts - 1}", 0)
-        if own and min(own) <= before:
+        if own and not node.restored and min(own) <= before:
             raise Violation(f"{node.name} gave a stamp that is not greater than those before its restart")
         life = f"{node.id}.{node.starts}"
         self.stamps[life] = max([before, self.stamps.get(life, 0), *own])
@@ -106,11 +106,16 @@ class Oracle:
         have = [
             node
             for node in self.world.nodes
-            if covers(node.catalog.state(change.record.ref), change.record)
+            if self._has(node, change.record)
             and (content is None or self._is_gone(change.record.ref) or node.blobs.stat(content) is not None)
         ]
         if len(have) < copies:
             raise Violation(f"copies={copies} were told of {change.record.key}, and {len(have)} nodes have it")
+
+    def _has(self, node: WholeNode, change: Record) -> bool:
+        """Whether a node has seen a change; a tombstone that was dropped is none of its duties."""
+        state = node.catalog.state(change.ref)
+        return covers(state, change) or (state is None and change.kind == KIND and self._is_gone(change.ref))
 
     def _is_gone(self, ref: Ref) -> bool:
         return is_gone(newest(change.record for change in self.changes[ref]))
@@ -125,7 +130,7 @@ class Oracle:
             if not old:
                 continue
             wanted = newest(change.record for change in old)
-            if not covers(node.catalog.state(ref), wanted):
+            if not self._has(node, wanted):
                 raise Violation(f"a complete answer of {node.name} did not know {ref} as it was {FRESH_S} s before")
             if ref.kind == KIND and len(old) == len(changes):
                 state = compact(wanted)
@@ -134,13 +139,15 @@ class Oracle:
                     raise Violation(f"a complete answer of {node.name} judged {ref.key} wrongly: {fits} is right")
 
     def _is_lost(self, change: Change) -> bool:
-        """Whether it may be gone with the disk of its node."""
-        return change.node.destroyed and change.copies < 2
+        """Whether it may be gone with the disk of its node, or with what was put in its place."""
+        node = change.node
+        gone = node.destroyed or any(first <= change.at <= last for first, last in node.restored)
+        return gone and change.copies < 2
 
     def has_all_of(self, node: WholeNode, states: Mapping[Ref, Record], since: str) -> None:
         """A node must have these states, or later ones."""
         for ref, state in states.items():
-            if ref.kind in USERS_KINDS and not covers(node.catalog.state(ref), state):
+            if ref.kind in USERS_KINDS and ref in self.changes and not self._has(node, state):
                 raise Violation(f"{node.name} lacks {ref} {since}")
 
     # In the end
@@ -190,11 +197,13 @@ class Oracle:
 
     def _check_record(self, nodes: Sequence[WholeNode], ref: Ref, changes: list[Change], state: Record | None) -> None:
         kept = [change for change in changes if not self._is_lost(change)]
+        everything = newest(change.record for change in changes)
+        if state is None and ref.kind == KIND and is_gone(everything):
+            return
         if kept and not covers(state, newest(change.record for change in kept)):
             raise Violation(f"a change of {ref} was lost")
         if state is None:
             return
-        everything = newest(change.record for change in changes)
         if not covers(compact(everything) if ref.kind == KIND else everything, state):
             raise Violation(f"{ref} has what nobody wrote")
         if len(kept) == len(changes) and ref.kind == KIND and is_gone(everything) != is_gone(state):

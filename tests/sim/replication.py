@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
+from twisted.internet.defer import Deferred
 from twisted.logger import globalLogBeginner
 from twisted.python.failure import Failure
 
@@ -47,6 +48,7 @@ class Faults:
     def __init__(self, world: WholeWorld) -> None:
         self.world = world
         self.destroyed = False
+        self.backup: tuple[WholeNode, float, object] | None = None
 
     def one(self) -> None:
         """Breaks or mends something."""
@@ -58,7 +60,7 @@ class Faults:
         if fault == "crash" and running:
             random.choice(running).crash()
         elif fault == "start" and down:
-            random.choice(down).start()
+            self._start(random.choice(down))
         elif fault == "cut":
             ids = [node.id for node in world.nodes]
             some = random.sample(ids, random.randrange(1, len(ids)))
@@ -70,6 +72,20 @@ class Faults:
             world.network.doubling = random.choice([0, 0, 0.1])
         elif fault == "lost" and not self.destroyed and world.size > 3 and running and random.random() < 0.3:
             self._destroy(random.choice(running))
+        elif fault == "backup" and self.backup is None and running:
+            node = random.choice(running)
+            self.backup = (node, world.clock.seconds(), node.catalog.snapshot())
+
+    def _start(self, node: WholeNode) -> None:
+        """A machine is back, with a clock that was set meanwhile, and now and then with a back-up of its catalog."""
+        node.skew_ms += self.world.random.randrange(-2_000, 2_000)
+        if self.backup is not None and self.backup[0] is node and self.world.random.random() < 0.5:
+            _, since, snapshot = self.backup
+            node.catalog.put_back(snapshot)
+            node.restored.append((since, self.world.clock.seconds()))
+            node.catalog.epoch = renewed(node)
+            self.backup = None
+        node.start()
 
     def _destroy(self, node: WholeNode) -> None:
         """A machine is gone, with its disk."""
@@ -84,7 +100,12 @@ class Faults:
         network.loss = network.doubling = 0
         for node in self.world.nodes:
             if not node.up and not node.destroyed:
-                node.start()
+                self._start(node)
+
+
+def renewed(node: WholeNode) -> str:
+    """The epoch of a restored back-up is a new one, as a catalog that was copied takes one when it is opened."""
+    return f"{node.world.random.getrandbits(48):012x}"
 
 
 def run_seed(seed: int, operations: int = 300, bug: str | None = None) -> Result:
@@ -104,11 +125,11 @@ def _run_seed(seed: int, operations: int) -> Result:
     try:
         world.form()
         oracle.watch()
-        quiet = random.uniform(0.05, 0.3)
+        quiet, trouble = random.uniform(0.05, 0.3), random.choice([0.02, 0.05, 0.1])
         for _ in range(operations):
             world.run(random.expovariate(1 / quiet))
             work.one()
-            if random.random() < 0.1:
+            if random.random() < trouble:
                 faults.one()
             if work.wrong:
                 raise work.wrong[0]
@@ -141,8 +162,6 @@ def _forget(world: WholeWorld, lost: WholeNode) -> None:
         if all(node.cluster.view.states.get(lost.id) == "forgotten" or not _belongs(node, lost) for node in running):
             return True
         node = world.random.choice(running)
-        from twisted.internet.defer import Deferred
-
         Deferred.fromCoroutine(node.node.retire(OWNER, lost.id, Retirement.FORGET)).addErrback(lambda _: None)
         return False
 

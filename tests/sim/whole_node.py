@@ -32,8 +32,18 @@ from tests.sim.network import Network, SimPeers
 from tests.sim.node_clock import NodeClock
 
 T = TypeVar("T")
+_DURABLE = ("_records", "_entries", "_references", "_orphans", "_received", "_numbers", "epoch", "greatest_stamp")
 START_MS = 1_760_000_000_000
 DROP_AFTER_S = 5.0
+
+
+def copy(value: Any) -> Any:
+    """A copy that changes of the original do not reach: of dictionaries, two levels deep."""
+    if isinstance(value, dict):
+        made = value.copy()
+        made.update((key, inner.copy()) for key, inner in value.items() if type(inner) is dict)
+        return made
+    return value
 
 
 class SimThreads:
@@ -83,6 +93,15 @@ class SimCatalog(MemoryCatalog):
             self.heard(self.node, changes)
         return states
 
+    def snapshot(self) -> dict[str, Any]:
+        """What is durable now."""
+        return {name: copy(getattr(self, name)) for name in _DURABLE}
+
+    def put_back(self, snapshot: Mapping[str, Any]) -> None:
+        """What was durable then, as after a back-up was restored."""
+        for name, value in snapshot.items():
+            setattr(self, name, copy(value))
+
     def state(self, ref: Ref) -> Record | None:
         """One record."""
         return self._records.get(ref)
@@ -122,6 +141,8 @@ class WholeNode:
     skew_ms: int = 0
     up: bool = False
     destroyed: bool = False
+    restored: list[tuple[float, float]] = field(factory=list)
+    """From when to when what this node alone had is gone, since a back-up was restored."""
     starts: int = 0
     clock: NodeClock = field(init=False)
     core: Core = field(init=False)

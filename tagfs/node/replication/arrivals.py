@@ -17,7 +17,7 @@ from tagfs.node.offload import News
 from tagfs.node.peers.interfaces import Caller, IPeers
 from tagfs.node.replication.pull import Puller
 from tagfs.wire.node_messages import Answer, Call
-from tagfs.wire.node_records import Push, Pushed, pack_numbers, read_record, unpack_push
+from tagfs.wire.node_records import Push, Pushed, Vector, pack_numbers, read_record, unpack_push
 
 
 class Arrivals:
@@ -72,8 +72,7 @@ class Arrivals:
         self.repeated += sum(change.number <= before for change in push.changes)
         changes = list(zip(records, push.changes, strict=True))
         numbers = {record.ref: {name: change.number} for record, change in changes}
-        # What is left out was superseded by what is there; before a gap, nobody can say so.
-        covered = {name: push.last} if before >= push.first - 1 else {}
+        covered = _covered(name, push, before)
         contents = [content for change in push.changes for content in change.contents]
         done = await self._core.committer.apply(News(records, numbers, covered, contents))
         if contents and not done.full:
@@ -105,6 +104,11 @@ class Arrivals:
             await self._peers.ask(source, Call("HELD", (name,), body=pack_numbers([number])))
         except TagfsError as error:
             self.log.info("the content of {entry} did not come at once: {error}", entry=record.key, error=error)
+
+
+def _covered(name: str, push: Push, before: int) -> Vector:
+    """What is here in full with a push. What it leaves out was superseded by what is in it; behind a gap, that proves nothing."""
+    return {name: push.last} if before >= push.first - 1 else {}
 
 
 def _content(record: Record) -> Content | None:

@@ -17,6 +17,9 @@ from tagfs.wire.node_records import Pushed, pack_push
 
 MOST_CHANGES = MAX_BATCH // 4
 """Changes in one message: what the receiver merges in one go beside others."""
+PUSH_S = 4.0
+SLOWEST_BYTES_PER_S = 64 << 10
+"""A message is given up after :data:`PUSH_S`, and so much more as its bytes take at this rate."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 
 
@@ -59,16 +62,21 @@ class Pusher:
         """Changes that the peer did not confirm."""
         return max(0, self._outbox.last - self.confirmed)
 
+    @property
+    def done(self) -> int:
+        """Up to where nothing has to be sent any more."""
+        return min(self.confirmed, self._next - 1)
+
     def begin_anew(self) -> None:
         """The outbox has another origin."""
         self.confirmed = 0
         self._next = self._outbox.first
 
     def know(self, upto: int) -> None:
-        """The peer has everything up to that number, by whatever way."""
+        """The peer has every record up to that number, by whatever way. Contents that it is to hold it gets all the same."""
         self.confirmed = max(self.confirmed, upto)
-        if not self._busy:
-            self._next = max(self._next, upto + 1)
+        if not self._busy and self._next <= upto:
+            self._next = self._outbox.first_for(self.node, self._next, upto)
 
     def kick(self) -> None:
         """Sends what is there, unless something is under way; at once, where the peer just came back."""
@@ -121,7 +129,8 @@ class Pusher:
         origin, first, last = self._outbox.origin, items[0].number, items[-1].number
         changes, sent = self._packed(items)
         self.pushed += len(changes)
-        answer = await self._peers.ask(self.node, Call("PUSH", (origin,), body=pack_push(first, last, changes)))
+        call = Call("PUSH", (origin,), body=pack_push(first, last, changes))
+        answer = await self._peers.ask(self.node, call, PUSH_S + len(call.body) / SLOWEST_BYTES_PER_S)
         if origin != self._outbox.origin:
             return
         self._next = last + 1

@@ -213,7 +213,7 @@ class Replication:
         self._settle()
 
     def _trim(self) -> None:
-        self._outbox.trim(min((pusher.confirmed for pusher in self.pushers.values()), default=self._outbox.last))
+        self._outbox.trim(min((pusher.done for pusher in self.pushers.values()), default=self._outbox.last))
 
     # IReplication
 
