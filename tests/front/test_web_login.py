@@ -11,9 +11,10 @@ from twisted.internet.threads import deferToThread
 from tagfs.errors import BadRequest, Forbidden
 from tagfs.front.web.login import MOST, read_basic
 from tagfs.model.principal import OWNER, Principal, Role
-from tests.front.web_world import API, Client, WebWorld, web
+from tests.front.web_world import API, Client, WebWorld, cheap_passwords, web
 
-__all__ = ["web"]
+__all__ = ["cheap_passwords", "web"]
+pytestmark = pytest.mark.usefixtures("cheap_passwords")
 
 
 def basic(text: str) -> str:

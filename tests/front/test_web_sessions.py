@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from twisted.internet.defer import gatherResults
 from twisted.internet.task import Clock
 
@@ -12,9 +13,10 @@ from tagfs.front.web import sessions as module
 from tagfs.front.web.sessions import IDLE_S, LIFE_S, Sessions
 from tagfs.model.principal import OWNER, Principal, Role
 from tests.front.test_web_uploads import until
-from tests.front.web_world import API, Answer, Client, WebWorld, web
+from tests.front.web_world import API, Answer, Client, WebWorld, cheap_passwords, web
 
-__all__ = ["web"]
+__all__ = ["cheap_passwords", "web"]
+pytestmark = pytest.mark.usefixtures("cheap_passwords")
 
 SESSION = f"{API}/session"
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
+import pytest
 import pytest_twisted
 from attrs import define
 from twisted.internet.defer import Deferred
@@ -19,6 +20,7 @@ from tagfs.front.web.site import WebFactory
 from tagfs.model.entry import Entry
 from tagfs.model.principal import OWNER
 from tagfs.model.query import EVERYTHING, parse
+from tagfs.node import accounts, passwords
 from tagfs.node.accounts import Accounts
 from tagfs.node.core import Core
 from tagfs.node.node import Node
@@ -124,6 +126,13 @@ class WebWorld:
             return await reading.read(1 << 30)
         finally:
             reading.close()
+
+
+@pytest.fixture
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of who may log in, not of how long that takes."""
+    monkeypatch.setattr(passwords, "_LOG_N", 4)
+    monkeypatch.setattr(accounts, "NEVER", passwords.NEVER.replace("$15$", "$4$"))
 
 
 @pytest_twisted.async_yield_fixture
