@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Connection
 
+from tagfs.errors import Corrupt
 from tagfs.front.web import answers as module
 from tagfs.front.web.answers import FRESH_S, Answers
 from tagfs.front.web.reply import Reply, document
 from tagfs.front.web.site import WebFactory
 from tagfs.model.principal import OWNER, Principal, Role
+from tests.front.test_web_uploads import until
 from tests.front.web_world import API, Client, WebWorld, web
 
 __all__ = ["web"]
@@ -58,6 +61,47 @@ async def test_a_change_is_seen_by_the_next_question(web: WebWorld, monkeypatch:
     before = len(asked)
     await web.session(lambda client: [total(client, "q=t"), total(client, "q=t"), total(client, "q=t&sort=name")])
     assert len(asked) == before + 2
+
+
+async def test_many_who_ask_the_same_at_once_cost_one_question(web: WebWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait for the first one's answer; where that fails, or a change overtook it, for that of the next one."""
+    gates: list[Deferred[None]] = []
+    find = web.node.find
+
+    async def slow(*args: Any, **more: Any) -> Any:
+        gates.append(Deferred())
+        await gates[-1]
+        return await find(*args, **more)
+
+    monkeypatch.setattr(web.node, "find", slow)
+
+    def ask(client: Client) -> int:
+        answer = client.get(f"{API}/entries?q=t")
+        return int(answer.json()["total"]) if answer.status == 200 else -answer.status
+
+    async def crowd() -> list[Deferred[int]]:
+        asking = [web.session(ask) for _ in range(4)]
+        await until(lambda: sum(map(len, web.factory.door.answers._asked.values())) == 3)
+        return asking
+
+    first = await crowd()
+    assert len(gates) == 1
+    gates[0].callback(None)
+    assert await gatherResults(first) == [0, 0, 0, 0]
+    await web.add("a", "t")
+    second = await crowd()
+    await web.add("b", "t")
+    gates[1].callback(None)
+    await until(lambda: len(gates) == 3)
+    gates[2].callback(None)
+    assert await gatherResults(second) == [2, 2, 2, 2]
+    await web.add("c", "t")
+    third = await crowd()
+    gates[3].errback(Corrupt("broken"))
+    await until(lambda: len(gates) == 5)
+    gates[4].callback(None)
+    assert sorted(await gatherResults(third)) == [-500, 3, 3, 3]
+    assert not web.factory.door.answers._asked
 
 
 async def test_packed_and_plain_are_two_answers(web: WebWorld) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from attrs import frozen
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from tagfs.front.web.exchange import Exchange
@@ -48,6 +49,24 @@ class Answers:
         self._clock = clock
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()
         self._bytes = 0
+        self._asked: dict[Key, list[Deferred[None]]] = {}  # who waits for an answer that is being made
+
+    async def until_answered(self, key: Key) -> None:
+        """Returns when nobody is making that answer (any more)."""
+        waiting = self._asked.get(key)
+        if waiting is not None:
+            answered: Deferred[None] = Deferred()
+            waiting.append(answered)
+            await answered
+
+    def begin(self, key: Key) -> None:
+        """Somebody makes that answer; :meth:`end` follows."""
+        self._asked.setdefault(key, [])
+
+    def end(self, key: Key) -> None:
+        """It was made, or not."""
+        for answered in self._asked.pop(key, ()):
+            answered.callback(None)
 
     def find(self, key: Key) -> Reply | None:
         """The answer, where it still holds."""
@@ -87,9 +106,19 @@ async def answer_kept(exchange: Exchange, route: Route) -> Reply:
     accepts = exchange.header("accept-encoding")
     key = (exchange.principal, exchange.target, takes_gzip(accepts))
     reply = answers.find(key)
+    for _ in range(
+        2
+    ):  # of many who ask the same at once, one costs the node something; twice, where a change came between
+        if reply is None:
+            await answers.until_answered(key)
+            reply = answers.find(key)
     if reply is None:
         generation = exchange.node.generation
-        reply = await answer(exchange, route)
-        pack(reply, accepts)
-        answers.keep(key, generation, reply)
+        answers.begin(key)
+        try:
+            reply = await answer(exchange, route)
+            pack(reply, accepts)
+            answers.keep(key, generation, reply)
+        finally:
+            answers.end(key)
     return reply
