@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ from tagfs.node.identity import Identity
 from tagfs.node.interfaces import INode
 from tagfs.settings import Settings
 
+BACKLOG = 1024
+"""Callers that may wait at a door to be let in; the kernel's own bound (net.core.somaxconn) is in force, too."""
 _FILE_DOORS = frozenset({"ftp", "web"})
 """Doors behind which there are files; at the others a stranger learns nothing."""
 
@@ -151,6 +154,7 @@ class Doors:
             if isinstance(reason, CannotListenError):
                 reason = f"{reason.socketError.strerror or reason.socketError}; choose another, or off"
             raise StartError(f"cannot listen on --{name} {endpoint}: {reason}")
+        _widen(port)
         self._open[name] = _Door(port, close, _address(port))
         if name in _FILE_DOORS and not self.guarded and not _is_local(port):
             raise StartError(
@@ -158,6 +162,14 @@ class Doors:
                 "user add, or TAGFS_ADMIN_PASSWORD_FILE), listen on 127.0.0.1, or say --anonymous=read or --anonymous=write "
                 "to serve everybody"
             )
+
+
+def _widen(port: IListeningPort) -> None:
+    """Lets more callers wait than Twisted's 50: of a crowd that comes at once, the kernel makes the others wait for seconds
+    and more, though to them it looks as if they were connected (their greeting does not come)."""
+    waiting = getattr(port, "socket", None)
+    if isinstance(waiting, socket.socket):
+        waiting.listen(BACKLOG)
 
 
 def _address(port: IListeningPort) -> str:

@@ -209,6 +209,18 @@ def test_settings_come_from_file_environment_and_options(tmp_path: Path) -> None
         process.wait(10)
 
 
+def test_a_crowd_is_let_in(node: NodeProcess) -> None:
+    """Some hundreds that call while the node is busy are connected, and greeted as soon as it comes to it."""
+    os.kill(node.pid, signal.SIGSTOP)
+    try:
+        callers = [node.connect(5) for _ in range(300)]
+    finally:
+        os.kill(node.pid, signal.SIGCONT)
+    for caller in callers:
+        assert caller.recv(1000).startswith(b"220 ")
+        caller.close()
+
+
 def test_all_doors_may_be_off(tmp_path: Path) -> None:
     """run.json then has null for each."""
     node = NodeProcess(tmp_path / "data", options=DOORS_OFF)
