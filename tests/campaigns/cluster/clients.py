@@ -156,19 +156,26 @@ class Writer(ClusterClient):
         else:
             fate.place = None
         line = asking.ask(command)
-        if line.startswith("250"):
+        if line.startswith("250 0 ") and self.history.lossy:
+            self._restore(fate, tag, before)  # a node that is new here may not have heard of the entry yet
+        elif line.startswith("250 1 ") or (tag and line.startswith("250 0 ")):
             if self._is_safe(line):
                 becomes()
             with self.history.lock:
                 self.history.acknowledged += 1
         elif line.startswith(("451", "452")):
-            if tag:
-                fate.tags[tag] = before  # type: ignore[assignment]
-            else:
-                fate.place = before  # type: ignore[assignment]
+            self._restore(fate, tag, before)
         else:
             raise Violation(f"{self.name}: {command}: {line}")
         fate.since_s = time.monotonic()
+
+    @staticmethod
+    def _restore(fate: Fate, tag: str | None, before: object) -> None:
+        """Nothing came of a change."""
+        if tag:
+            fate.tags[tag] = before  # type: ignore[assignment]
+        else:
+            fate.place = before  # type: ignore[assignment]
 
 
 class Reader(ClusterClient):
