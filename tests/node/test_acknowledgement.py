@@ -85,8 +85,8 @@ class TestContents:
             three.wait(three.store(three[1], "a"))
         assert [entry.name for entry in three.wait(three[1].node.named(OWNER, "a"))] == ["a"]
         three.network.heal()
-        three.until(three.in_step)
-        assert len(holders(three, three.wait(three[1].node.named(OWNER, "a"))[0])) == 3
+        (entry,) = three.wait(three[1].node.named(OWNER, "a"))
+        three.until(lambda: len(holders(three, entry)) == 3, 10)
 
     def test_a_record_that_came_another_way(self, make_cluster):
         """A peer that got the record by asking still gets the content that the writer waits for."""
