@@ -11,10 +11,10 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.logger import globalLogBeginner
@@ -48,7 +48,7 @@ class Faults:
     def __init__(self, world: WholeWorld) -> None:
         self.world = world
         self.destroyed = False
-        self.backup: tuple[WholeNode, float, object] | None = None
+        self.backup: tuple[WholeNode, float, Mapping[str, Any]] | None = None
 
     def one(self) -> None:
         """Breaks or mends something."""
@@ -72,19 +72,27 @@ class Faults:
             world.network.doubling = random.choice([0, 0, 0.1])
         elif fault == "lost" and not self.destroyed and world.size > 3 and running and random.random() < 0.3:
             self._destroy(random.choice(running))
-        elif fault == "backup" and self.backup is None and running:
-            node = random.choice(running)
-            self.backup = (node, world.clock.seconds(), node.catalog.snapshot())
+        elif fault == "backup" and running:
+            self._back_up(running)
 
-    def _start(self, node: WholeNode) -> None:
-        """A machine is back, with a clock that was set meanwhile, and now and then with a back-up of its catalog."""
-        node.skew_ms += self.world.random.randrange(-2_000, 2_000)
-        if self.backup is not None and self.backup[0] is node and self.world.random.random() < 0.5:
-            _, since, snapshot = self.backup
+    def _back_up(self, running: Sequence[WholeNode]) -> None:
+        """A back-up is made; the next time it is put back, and its node begins from there."""
+        if self.backup is None:
+            node = self.world.random.choice(running)
+            self.backup = (node, self.world.clock.seconds(), node.catalog.snapshot())
+            return
+        node, since, snapshot = self.backup
+        self.backup = None
+        if node.up:
+            node.crash()
             node.catalog.put_back(snapshot)
             node.restored.append((since, self.world.clock.seconds()))
             node.catalog.epoch = renewed(node)
-            self.backup = None
+            self._start(node)
+
+    def _start(self, node: WholeNode) -> None:
+        """A machine is back, with a clock that was set meanwhile."""
+        node.skew_ms += self.world.random.randrange(-2_000, 2_000)
         node.start()
 
     def _destroy(self, node: WholeNode) -> None:

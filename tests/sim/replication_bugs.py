@@ -14,7 +14,7 @@ from tagfs.model.entry import is_gone, replacement
 from tagfs.model.record import Record, Ref
 from tagfs.model.stamp import HybridClock
 from tagfs.node.peers.interfaces import Caller
-from tagfs.node.replication import arrivals, pull
+from tagfs.node.replication import arrivals
 from tagfs.node.replication.arrivals import Arrivals
 from tagfs.node.replication.pull import Puller
 from tagfs.node.replication.push import Pusher
@@ -73,17 +73,6 @@ def merge_by_whole_record() -> Any:
 def push_without_vector() -> Any:
     """A push behind a gap is taken as if everything before it were here."""
     return patch.object(arrivals, "_covered", lambda name, push, before: {name: push.last})
-
-
-def page_claims_its_end() -> Any:
-    """The end of a page of changes is taken as proof of all places before it."""
-    read = pull.unpack_changes
-
-    def claimed(body: bytes) -> Any:
-        page = read(body)
-        return page._replace(covered=page.vector)
-
-    return _all(patch.object(pull, "unpack_changes", claimed), patch.object(pull, "PAGE", 3))
 
 
 def tombstone_dropped_early() -> Any:
@@ -189,7 +178,6 @@ BUGS: Mapping[str, Callable[[], Any]] = {
         acknowledge_before_persist,
         merge_by_whole_record,
         push_without_vector,
-        page_claims_its_end,
         tombstone_dropped_early,
         stamp_goes_back,
         complete_without_asking,
