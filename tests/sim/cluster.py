@@ -8,7 +8,6 @@ from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from tagfs.cluster.placement import Layout, Place
@@ -24,6 +23,7 @@ from tagfs.node.replication.replication import Replication
 from tagfs.storage.interfaces import MAX_PAGE, IBlobStore, ICatalog
 from tagfs.storage.memory import MemoryCatalog
 from tagfs.storage.memory_blobs import MemoryBlobStore
+from tests.sim.heap_clock import HeapClock
 from tests.sim.network import Network, SimPeers
 
 START_MS = 1_760_000_000_000
@@ -99,7 +99,7 @@ class SimCluster:
     settings: ClusterSettings = field(factory=ClusterSettings)
     make_catalog: Callable[[str], ICatalog] = MemoryCatalog
     make_blobs: Callable[[], IBlobStore] = MemoryBlobStore
-    clock: Clock = field(factory=Clock)
+    clock: HeapClock = field(factory=HeapClock)
     random: Random = field(init=False)
     network: Network = field(init=False)
     ids: list[str] = field(init=False)
@@ -159,9 +159,9 @@ class SimCluster:
             self._to_next(end)
 
     def _to_next(self, end: float) -> None:
-        calls = self.clock.getDelayedCalls()
-        soon = min((call.getTime() for call in calls), default=end)
-        self.clock.advance(min(end, max(soon, self.clock.seconds())) - self.clock.seconds())
+        soonest = self.clock.soonest()
+        soon = end if soonest is None else max(soonest, self.clock.seconds())
+        self.clock.advance(min(end, soon) - self.clock.seconds())
 
     def begin(self, coroutine: Any) -> list[Any]:
         """Lets a coroutine run; the list gets what it comes to."""

@@ -8,7 +8,6 @@ from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from tagfs.cluster.view import ClusterSettings, View
@@ -21,6 +20,7 @@ from tagfs.node.core import Core
 from tagfs.node.offload import Inline
 from tagfs.storage.memory import MemoryCatalog
 from tagfs.storage.memory_blobs import MemoryBlobStore
+from tests.sim.heap_clock import HeapClock
 from tests.sim.network import Network, SimPeers
 from tests.sim.node_clock import NodeClock
 
@@ -136,7 +136,7 @@ class MemberWorld:
     seed: int = 0
     settings: ClusterSettings = field(factory=ClusterSettings)
     beacons: bool = False
-    clock: Clock = field(factory=Clock)
+    clock: HeapClock = field(factory=HeapClock)
     random: Random = field(init=False)
     network: Network = field(init=False)
     nodes: list[MemberNode] = field(factory=list)
@@ -221,9 +221,9 @@ class MemberWorld:
             node.crash()
 
     def _to_next(self, end: float) -> None:
-        calls = self.clock.calls
-        soon = calls[0].getTime() if calls else end
-        self.clock.advance(min(end, max(soon, self.clock.seconds())) - self.clock.seconds())
+        soonest = self.clock.soonest()
+        soon = end if soonest is None else max(soonest, self.clock.seconds())
+        self.clock.advance(min(end, soon) - self.clock.seconds())
 
     def _beacon(self) -> None:
         for sender in self.up():
