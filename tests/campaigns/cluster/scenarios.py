@@ -16,6 +16,8 @@ from tests.campaigns.cluster.nodes import Member, all_see, until
 
 FULL_DISK = 4
 """The node whose data lie on a small file system of their own."""
+STOP_S = 20.0
+"""Seconds that a stop may take here, where five nodes, their clients and their faults share the processors."""
 WRONG_CLOCK = 3
 """The node whose clock can be set wrong."""
 
@@ -84,7 +86,7 @@ def restart(stage: Stage) -> None:
     while stage.left_s > 0:
         for member in stage.members:
             if stage.left_s > 0:
-                member.stop()
+                member.stop(STOP_S)
                 stage.wait(0, 2)
                 member.start()
                 stage.wait(1, 3)
@@ -163,11 +165,11 @@ def wrong_clock(stage: Stage) -> None:
     member = stage.members[WRONG_CLOCK]
     while stage.left_s > 0:
         for hours in (stage.chance.choice((2, 30)), -stage.chance.choice((2, 30))):
-            member.stop()
+            member.stop(STOP_S)
             member.clock_offset = f"{hours:+d}h"
             member.start()
             stage.wait(5, 15)
-        member.stop()
+        member.stop(STOP_S)
         member.clock_offset = ""
         member.start()
         stage.wait(1, 3)
