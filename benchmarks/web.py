@@ -213,7 +213,7 @@ def _wrk(directory: Path, address: str, paths: list[str]) -> float:
         f"local paths = {{{listed}}}\nlocal at = 0\n"
         "request = function() at = at % #paths + 1; return wrk.format('GET', paths[at]) end\n"
     )
-    command = ["wrk", "-t1", "-c50", f"-d{WRK_S}s", "-s", str(script), address]
+    command = ["wrk", "-t1", "-c50", "--timeout", "20s", f"-d{WRK_S}s", "-s", str(script), address]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "Non-2xx" not in said and "Socket errors" not in said, said
     found = re.search(r"Requests/sec:\s+([0-9.]+)", said)
