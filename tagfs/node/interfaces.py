@@ -154,8 +154,9 @@ class IDrawing(IReceiving):
     async def draw(fill: Callable[[memoryview], int], budget: int) -> bool:
         """Takes the next bytes, on another thread: ``fill`` puts what is there into the view that it gets and returns how
         many bytes, 0 for none at the moment, or -1 at the end. Goes on until then, or until about ``budget`` bytes have
-        come; whether it was the end. Raises the OSError that ``fill`` raises, after which what came can still be kept, and
-        what :meth:`write`'s Deferred fails with. Never while another ``draw`` is under way."""
+        come or a tenth of a second is over; whether it was the end. Raises the OSError that ``fill`` raises, after which
+        what came can still be kept, and what :meth:`write`'s Deferred fails with. Never while another ``draw`` is under
+        way."""
 
 
 class IReading(Interface):
@@ -178,8 +179,8 @@ class IPouring(IReading):
 
     async def pour(take: Callable[[bytes], bool], budget: int) -> bool:
         """Hands the next pieces of some hundred KiB to ``take`` on another thread: until that returns False (it has no room
-        for more at the moment), about ``budget`` bytes were handed on, or the content has come to its end; whether that is
-        so. Raises what ``take`` raises. Never while a :meth:`read` or another ``pour`` is under way."""
+        for more at the moment), about ``budget`` bytes were handed on, a tenth of a second is over, or the content has come to
+        its end; whether that is so. Raises what ``take`` raises. Never while a :meth:`read` or another ``pour`` is under way."""
 
 
 class INode(Interface):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import local
+from time import monotonic
 from typing import NamedTuple, TypeVar
 
 from twisted.internet.defer import Deferred, execute, fail
@@ -23,6 +24,9 @@ HIGH_WATER = 1 << 20
 """Bytes waiting for the disk at which a source is told to pause."""
 POURED = 1 << 18
 """Bytes of a piece that is poured: small enough to stay in a processor's cache from disk to socket."""
+TURN_S = 0.1
+"""How long one content keeps a thread, in seconds: a client that trickles, or takes a little again and again, would keep it for
+as long as it likes, and few of them all threads."""
 MAX_CONTENT = 1 << 44
 """Largest content in bytes (16 TiB)."""
 
@@ -112,6 +116,7 @@ class Inflow:
         if self._writer is None:
             self._writer = self._blobs.begin()
         writer, buffer = self._writer, _chunk_buffer()
+        until_s = monotonic() + TURN_S
         size = 0
         while size < budget:
             room = CHUNK - writer.size % CHUNK
@@ -120,6 +125,8 @@ class Inflow:
             try:
                 while at < room and (count := fill(buffer[at:room])) > 0:
                     at += count
+                    if monotonic() > until_s:
+                        break
             except OSError as error:
                 broke = error
             writer.write(buffer[:at])
@@ -297,10 +304,11 @@ class LargeReading(Reading):
 
         def work() -> int:
             at, stop = self._at, min(end, self._at + budget)
+            until_s = monotonic() + TURN_S
             while at < stop:
                 data = reader.read(at, min(POURED, end - at))
                 at += len(data)
-                if not take(data):
+                if not take(data) or monotonic() > until_s:
                     break
             return at
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from tagfs.errors import StorageFull, Unavailable
-from tagfs.node.transfer import HIGH_WATER, Inflow
+from tagfs.model.entry import Content, Entry
+from tagfs.node import transfer
+from tagfs.node.offload import Inline
+from tagfs.node.transfer import HIGH_WATER, Inflow, LargeReading
 from tagfs.storage.memory_blobs import MemoryBlobStore
 from tests.node.conftest import now
 from tests.node.test_group_commit import ByHand
@@ -100,3 +104,49 @@ def test_giving_up_in_the_middle_leaves_nothing(threads: ByHand) -> None:
     assert blobs.usage().contents == 0
     with pytest.raises(Unavailable):
         now(inflow.finish())
+
+
+def test_who_trickles_keeps_no_thread(threads: ByHand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source that always has a byte, and a sink that always takes a little, are left for others after a moment; the rest
+    comes with the next turns, whole."""
+    seconds = iter(range(10**9))
+    monkeypatch.setattr(transfer, "monotonic", lambda: next(seconds) / 100)
+    blobs = MemoryBlobStore()
+    inflow = Inflow(blobs, threads)
+    source = bytearray(b"0123456789" * 5)
+
+    def fill(view: memoryview) -> int:
+        if not source:
+            return -1
+        view[:1] = source[:1]
+        del source[:1]
+        return 1
+
+    ends: list[bool] = []
+    turns = 0
+    while not ends or not ends[-1]:
+        before = len(source)
+        Deferred.fromCoroutine(inflow.draw(fill, 1 << 20)).addCallback(ends.append)
+        threads.step()
+        assert before - len(source) <= 12
+        turns += 1
+    assert turns >= 5 and inflow.size == 50
+
+    data = bytes(transfer.POURED) * 30
+    writer = blobs.begin()
+    writer.write(data)
+    blob = writer.finish()
+    entry = Entry("", "n", Content(blob.digest, blob.size, "", 0), 0, (), None, None, ())
+    reading = LargeReading(
+        entry,
+        blobs.open(blob.digest),
+        Inline(),
+        0,
+        len(data),
+    )
+    taken = bytearray()
+    turns = 0
+    while not now(reading.pour(lambda piece: taken.extend(piece) or True, 1 << 30)):
+        turns += 1
+    assert turns >= 2 and bytes(taken) == data
+    reading.close()

@@ -221,8 +221,8 @@ class DataConnection(DataChannel):
                 self._drawing = False
                 came, inlet.moved = inlet.moved, 0
                 self.moved += came
-                if not ended and came < SLICE:
-                    await self._until(self.moved + 1)
+                if not ended and came < SLICE:  # who sends little at a time keeps no thread of the few for it
+                    await self._until(self.moved + (1 if came >= LARGE else LARGE))
         except OSError as error:
             self.abort()
             raise DataLost("the data connection broke; what came is no whole file") from error

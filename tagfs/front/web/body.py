@@ -57,6 +57,7 @@ class Body:
         self._held = 0
         self._paused = False
         self._dropping = False
+        self._draw_from = 0
         self._lost = False
         self._reader: Deferred[None] | None = None
 
@@ -124,7 +125,10 @@ class Body:
         """Lets another thread take what comes next of a large body, as long as there is some; :meth:`read` goes on behind
         it. Raises :class:`Cut`, and what the drawing raises."""
         missing = self.missing or 0
-        if missing < LARGE or self._pieces or self._lost or (tap := self._tap()) is None:
+        if self.received < self._draw_from or missing < LARGE or self._pieces or self._lost:
+            return
+        tap = self._tap()
+        if tap is None:
             return
         self._paused = True
         self._pause()
@@ -134,7 +138,10 @@ class Body:
             raise Cut from error
         finally:
             self._paused = False
-            self.received += tap.close(alive=not self._lost)
+            taken = tap.close(alive=not self._lost)
+            self.received += taken
+            # Who sends little at a time keeps no thread of the few for it.
+            self._draw_from = self.received + (0 if taken >= LARGE else LARGE)
             self._resume()
         if self._lost:
             raise Cut
