@@ -17,6 +17,8 @@ DEAD_S = 30
 """How long the others may take to see that a node is gone."""
 LEAVE_S = 600
 """How long a node may take to hand over what it keeps."""
+QUIET_S = 5
+"""How long nothing must be owed until all is believed to be handed over."""
 
 
 def add_node(cluster: Cluster, name: str | None, network: str | None, zone: str | None) -> str:
@@ -73,15 +75,15 @@ def remove_node(cluster: Cluster, name: str, *, force: bool) -> None:
             if not force:
                 raise NotReady(f"{name} does not run, so it cannot hand over what it keeps; start it, or use --force")
             _stop(cluster, member)
-            _wait_state(
-                cluster, witness, node_id, ("dead", "out", "left", ""), DEAD_S
-            )  # nodes forget nobody who is alive
+            # Nobody who is alive is forgotten.
+            _wait_state(cluster, witness, node_id, ("dead", "out", "left", ""), DEAD_S)
             cluster.say(f"{name} ({node_id}) is forgotten by the others")
             questions.ask(cluster.engine, witness.name, "node", "forget", "-y", node_id)
         else:
             cluster.say(f"{name} ({node_id}) leaves")
             questions.ask(cluster.engine, witness.name, "node", "leave", "-y", node_id)
-            _wait_state(cluster, witness, node_id, ("left", ""), LEAVE_S)
+            _wait_state(cluster, witness, node_id, ("left", ""), DEAD_S)
+            _wait_handed_over(cluster, member)
     _stop(cluster, member)
     cluster.engine.remove_container(member.name)
     volume = cluster.names.volume(name)
@@ -101,6 +103,29 @@ def _wait_state(cluster: Cluster, witness: Container, node_id: str, states: tupl
             raise NotReady(
                 f"after {limit_s:g} s {witness.name} sees {node_id} as {found.get(node_id, 'unknown')}, not {states[0]}; what "
                 "was begun goes on: give the command again"
+            )
+        cluster.sleep(1)
+
+
+def _wait_handed_over(cluster: Cluster, member: Container) -> None:
+    """Until no other node owes itself a content any more: from then on, what the leaving one keeps is kept by others.
+
+    They need a moment to see who is to hold what now, so it must hold for some seconds.
+    """
+    deadline = cluster.now() + LEAVE_S
+    quiet_since = None
+    while quiet_since is None or cluster.now() - quiet_since < QUIET_S:
+        others = [each for each in cluster.nodes() if each.runs and each.name != member.name]
+        left = sum(questions.owed(cluster.engine, each.name) for each in others)
+        if left:
+            quiet_since = None
+            cluster.say(f"{left} contents are to be handed over")
+        elif quiet_since is None:
+            quiet_since = cluster.now()
+        if cluster.now() > deadline:
+            raise NotReady(
+                f"after {LEAVE_S} s the others still lack {left} contents of {member.name}; it goes on: leave it running, "
+                "and give the command again"
             )
         cluster.sleep(1)
 

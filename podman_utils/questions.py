@@ -60,6 +60,24 @@ def sync(engine: Engine, container: str, limit_s: int) -> None:
         raise Fault(f"{container}: SYNC {limit_s}: {outcome.err.strip().splitlines()[-1:]}")
 
 
+_OWED = """
+import base64, os, re, urllib.request
+password = open(os.environ["TAGFS_PASSWORD_FILE"]).readline().rstrip()
+login = base64.b64encode(f"admin:{password}".encode()).decode()
+request = urllib.request.Request("http://127.0.0.1:8080/metrics", headers={"Authorization": f"Basic {login}"})
+text = urllib.request.urlopen(request, timeout=20).read().decode()
+print(int(float(re.search(r"^tagfs_owed_contents(?:{.*})? (.+)$", text, re.MULTILINE)[1])))
+"""
+
+
+def owed(engine: Engine, container: str) -> int:
+    """How many contents a node is to hold and does not hold yet. Fault: it cannot be asked."""
+    outcome = engine.execute(container, ["python", "-c", _OWED], _LOGIN)
+    if outcome.code:
+        raise Fault(f"{container}: its metrics do not tell what it owes: {outcome.err.strip().splitlines()[-1:]}")
+    return int(outcome.out)
+
+
 def summary(views: Mapping[str, list[Sight]], name: str) -> tuple[str, str]:
     """The id of a node and its state as the *other* nodes see it; where they differ, who says what."""
     said: dict[str, list[str]] = {}

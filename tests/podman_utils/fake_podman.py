@@ -308,6 +308,8 @@ class FakePodman:
         return 200, (_frame(1, out.encode()) if out else b"") + (_frame(2, err.encode()) if err else b"")
 
     def _as_node(self, name: str, command: list[str]) -> Answer | None:
+        if "owed_contents" in command[-1]:
+            return 0, "0\n", ""
         if command[-1] != "nodes":
             return None
         running = [each for each in self.containers.values() if each["Config"]["Labels"].get("tagfs.role") == "node"]

@@ -221,6 +221,34 @@ def test_remove_node(cluster, fake):
     assert "c-n4" not in fake.containers and "c-n4-data" not in fake.volumes
 
 
+def test_a_leaving_node_waits_for_the_others(cluster, fake, said):
+    """As long as one of them owes itself a content, the leaving one may be the only one that has it."""
+    cluster.up(SPEC)
+    owed = iter([0, 3, 0, 1, *[0] * 100])
+    looked = []
+
+    def ask(name, command):
+        if "owed_contents" in command[-1] and name == "c-n1":
+            looked.append("c-n4" in fake.containers)
+            return 0, f"{next(owed)}\n", ""
+        if "leave" in command:
+            return 0, "", ""
+        return (
+            (0, '[{"id": "id-n4", "name": "n4", "state": "left"}]', "")
+            if "leave" in str(fake.executed) and command[-1] == "nodes"
+            else None
+        )
+
+    fake.answers.append(ask)
+    members.remove_node(cluster, "n4", force=False)
+    assert len(looked) > 5 and all(looked)
+    assert [line for line in said if "handed over" in line] == [
+        "3 contents are to be handed over",
+        "1 contents are to be handed over",
+    ]
+    assert "c-n4" not in fake.containers
+
+
 def test_remove_a_dead_node(cluster, fake):
     """Only with --force, and then the others are told to forget it."""
     cluster.up(SPEC)
