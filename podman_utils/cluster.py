@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from podman_utils import plan, questions
 from podman_utils.description import ClusterSpec, NetworkSpec, NodeSpec
@@ -63,8 +63,9 @@ class Cluster:
         self._ensure_secrets(bool(known or self.engine.volumes(self.names.label)))
         if len(spec.networks) > 1:
             self.ensure(plan.router_request(spec, subnets))
-        addresses = plan.deal_addresses(spec.nodes, subnets, self.addresses(known))
-        self._ensure_nodes(spec, subnets, addresses)
+        there = self.addresses(known)
+        addresses = {**there, **plan.deal_addresses(spec.nodes, subnets, there)}
+        self._ensure_nodes(_found_once(spec, [each.labels[MEMBER] for each in known]), subnets, addresses)
         wanted = {node.name for node in spec.nodes}
         for node in known:
             if node.labels[MEMBER] not in wanted:
@@ -300,3 +301,11 @@ class Cluster:
         for name in secrets_there:
             self.say(f"secret {name} removed")
             self.engine.remove_secret(name)
+
+
+def _found_once(spec: ClusterSpec, there: Sequence[str]) -> ClusterSpec:
+    """The first node founds the cluster; where others are there already and it is not, it joins one of them instead."""
+    first, *others = spec.nodes
+    if first.join is not None or not there or first.name in there:
+        return spec
+    return evolve(spec, nodes=(evolve(first, join=(there[0],)), *others))

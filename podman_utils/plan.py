@@ -182,10 +182,13 @@ def router_request(spec: ClusterSpec, subnets: Mapping[str, str]) -> ContainerRe
 
 
 def _labelled(request: ContainerRequest, labels: Mapping[str, str]) -> ContainerRequest:
-    """With its labels, among them the hash of all that it is: a container with another hash is another one."""
-    labelled = evolve(request, labels=labels)
-    told = json.dumps(asdict(labelled), sort_keys=True, default=str)
-    return evolve(labelled, labels={**labels, PLAN: hashlib.sha256(told.encode()).hexdigest()[:32]})
+    """With its labels, among them the hash of what it is: a container with another hash is another one.
+
+    Seeds do not count: they matter only until a node has joined, and afterwards it knows better ones.
+    """
+    settings = {name: value for name, value in request.environment.items() if name != "TAGFS_JOIN"}
+    told = json.dumps(asdict(evolve(request, environment=settings)), sort_keys=True, default=str)
+    return evolve(request, labels={**labels, PLAN: hashlib.sha256(told.encode()).hexdigest()[:32]})
 
 
 def write(node: NodeSpec, spec: ClusterSpec) -> str:

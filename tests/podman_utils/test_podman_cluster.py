@@ -202,6 +202,20 @@ def test_add_node(cluster, fake):
         members.add_node(cluster, None, "z", None)
 
 
+def test_a_new_first_node_founds_no_second_cluster(cluster, fake):
+    """It is the founder only as long as there is nobody else; the others stay as they are."""
+    cluster.up(SPEC)
+    assert "TAGFS_JOIN" not in fake.containers["c-n1"]["told"]["env"]
+    ids = {name: each["Id"] for name, each in fake.containers.items()}
+    members.kill(cluster, "n1")
+    fake.answers.append(lambda name, command: (0, "", "") if "forget" in command else None)
+    members.remove_node(cluster, "n1", force=True)
+    cluster.up(SPEC)
+    assert fake.containers["c-n1"]["told"]["env"]["TAGFS_JOIN"] == "10.89.0.12:4747"
+    cluster.up(SPEC)
+    assert {name for name, each in fake.containers.items() if each["Id"] != ids[name]} == {"c-n1"}
+
+
 def test_remove_node(cluster, fake):
     """It is asked to leave, and only then its container and volume go."""
     cluster.up(SPEC)

@@ -114,7 +114,6 @@ def test_router_is_in_all_networks():
         {"ports": (Port(1, 1, ""),)},
         {"volume": "mine"},
         {"cpus": 0.5},
-        {"join": ("n2",)},
     ],
 )
 def test_plan_tells_changes(change):
@@ -122,6 +121,13 @@ def test_plan_tells_changes(change):
     changed = evolve(SPEC, nodes=(evolve(SPEC.nodes[0], **change), *SPEC.nodes[1:]))
     assert request().labels[plan.PLAN] == request().labels[plan.PLAN]
     assert request(changed).labels[plan.PLAN] != request().labels[plan.PLAN]
+
+
+def test_seeds_are_no_change():
+    """A node that has joined needs them no more, so others do not make another node of it."""
+    changed = evolve(SPEC, nodes=(evolve(SPEC.nodes[0], join=("n2",)), *SPEC.nodes[1:]))
+    assert request(changed).environment != request().environment
+    assert request(changed).labels[plan.PLAN] == request().labels[plan.PLAN]
 
 
 def test_label_gives_the_node_back():
