@@ -12,7 +12,7 @@ from attrs import frozen
 from podman_utils.bases import PYTHON_BASE, ROUTER_BASE
 from podman_utils.description import GENERAL_IMAGE, NODE_IMAGE
 from podman_utils.engine import Engine
-from podman_utils.errors import Fault
+from podman_utils.errors import EngineFault, Fault
 from podman_utils.plan import ROUTER_IMAGE
 
 IGNORE_FILE = ".containerignore"
@@ -45,9 +45,14 @@ def build(engine: Engine, source: Path, *, local: bool, say: Callable[[str], Non
         base = image.on or (image.local_base if local else None)
         say(f"building {image.name}")
         arguments = {"BASE": base} if base else {}
-        for text in engine.build(image.dockerfile, io.BytesIO(context), image.name, arguments, LABELS):
-            for line in text.splitlines():
-                say(f"  {line}")
+        try:
+            for text in engine.build(image.dockerfile, io.BytesIO(context), image.name, arguments, LABELS):
+                for line in text.splitlines():
+                    say(f"  {line}")
+        except EngineFault as fault:
+            if base is None:
+                raise EngineFault(f"{fault} (where no registry can be reached: --local-bases)") from fault
+            raise
         ids[image.name] = engine.image_id(image.name) or ""
         say(f"{image.name}: {ids[image.name]}")
     return ids

@@ -82,8 +82,14 @@ def address(subnet: str, number: int) -> str:
 
 
 def deal_addresses(nodes: Sequence[NodeSpec], subnets: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:
-    """An address for each node in its network. Those in ``known`` keep theirs, since a node is remembered by it."""
-    dealt = {node.name: known[node.name] for node in nodes if node.name in known}
+    """An address for each node in its network. Those in ``known`` keep theirs, since a node is remembered by it, unless
+    they are moved to another network."""
+    dealt = {}
+    for node in nodes:
+        if node.name in known and ipaddress.IPv4Address(known[node.name]) in ipaddress.IPv4Network(
+            subnets[node.network]
+        ):
+            dealt[node.name] = known[node.name]
     for node in nodes:
         if node.name in dealt:
             continue

@@ -46,6 +46,8 @@ class FakePodman:
         self.answers: list[Callable[[str, list[str]], Answer | None]] = []
         self.rules: list[tuple[str, str]] = []
         self.ill: set[str] = set()
+        self.unreachable = False
+        """Whether there is no registry, so that only builds with a BASE that is here work."""
         self._sessions: dict[str, tuple[str, list[str], int]] = {}
         self._numbers = iter(range(1, 1 << 20))
         self.path = folder / "podman.sock"
@@ -184,7 +186,9 @@ class FakePodman:
     def _build(self, query: dict[str, str], body: bytes) -> tuple[int, Any]:
         self.builds.append({**query, "context": body})
         base = json.loads(query.get("buildargs", "{}")).get("BASE")
-        if base and _tagged(base) not in self.images:
+        if not base and self.unreachable:
+            told = [{"error": "the base cannot be pulled"}]
+        elif base and _tagged(base) not in self.images:
             told = [{"stream": "STEP 1: FROM\n"}, {"error": f"{base}: image not known"}]
         else:
             told = [{"stream": "STEP 1: FROM\n"}, {"stream": self.add_image(query["t"]) + "\n"}]

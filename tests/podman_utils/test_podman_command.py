@@ -127,6 +127,13 @@ def test_build_makes_all_images(tagfs_podman, fake):
                 assert {each.rstrip("/") for each in line.split()[1:-1]} <= names, line
 
 
+def test_a_build_without_a_registry_names_the_way_out(tagfs_podman, fake):
+    """Where the base of a dockerfile cannot be had."""
+    fake.unreachable = True
+    done = tagfs_podman("build", "--source", str(ROOT), code=1)
+    assert "cannot be pulled" in done.stderr.splitlines()[-1] and "--local-bases" in done.stderr.splitlines()[-1]
+
+
 def test_the_context_is_the_same_each_time(tmp_path):
     """Else no layer would ever come from the cache."""
     assert images.make_context(ROOT) == images.make_context(ROOT)

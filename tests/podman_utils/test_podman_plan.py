@@ -30,6 +30,11 @@ def test_addresses_stay():
     assert dealt["n6"] == "10.90.1.14"  # not that of n1, which others may remember
 
 
+def test_a_moved_node_gets_another_address():
+    """One of its new network."""
+    assert plan.deal_addresses([NodeSpec("n4", "a")], SUBNETS, ADDRESSES) == {"n4": "10.90.1.14"}
+
+
 def test_addresses_run_out():
     """A full network is told, not wrapped around."""
     nodes = [NodeSpec(f"n{number}", "a") for number in range(201)]
