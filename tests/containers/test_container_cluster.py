@@ -125,8 +125,9 @@ def split_and_heal(world: World, cut: Callable[[], object], heal: Callable[[], o
     wait_until(
         lambda: world.see(A, B, "dead") is True and world.see(B, A, "dead"), DEAD_S, "each side sees the other as dead"
     )
-    assert world.see(A, A, "alive") is True
-    assert world.see(B, B, "alive") is True
+    wait_until(
+        lambda: world.see(A, A, "alive") is True and world.see(B, B, "alive"), DEAD_S, "each side sees itself alive"
+    )
     written = {shared: b"known to all"}
     for node in world.addresses:
         with world.client(node) as client:
