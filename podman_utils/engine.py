@@ -298,6 +298,10 @@ class Engine:
                 return True, ""
             if answer.status_code == 409:
                 return False, "it does not run"
+            if (
+                answer.status_code == 500 and "exceeded timeout" in answer.text
+            ):  # a busy machine; it may be well all the same
+                return False, "the check took too long"
             answer.raise_for_status()
             # The answer itself has no log before Podman 4.4, and its status lags behind the last run.
             state = self._client.containers.get(name).attrs.get("State") or {}

@@ -46,6 +46,8 @@ class FakePodman:
         self.answers: list[Callable[[str, list[str]], Answer | None]] = []
         self.rules: list[tuple[str, str]] = []
         self.ill: set[str] = set()
+        self.slow: list[str] = []
+        """Containers whose next health check takes too long, once per mention."""
         self.unreachable = False
         """Whether there is no registry, so that only builds with a BASE that is here work."""
         self._sessions: dict[str, tuple[str, list[str], int]] = {}
@@ -287,6 +289,9 @@ class FakePodman:
         found = self._container(name)
         if found["State"]["Status"] != "running":
             raise Refusal(409, f"container {name} is not running")
+        if found["Name"] in self.slow:
+            self.slow.remove(found["Name"])
+            raise Refusal(500, "healthcheck command exceeded timeout of 5s")
         is_ill = found["Name"] in self.ill
         found["State"]["Health"] = {"Log": [{"ExitCode": int(is_ill), "Output": "no answer" if is_ill else "well"}]}
         return 200, {"Status": "starting", "FailingStreak": 0, "Log": None}
