@@ -102,9 +102,16 @@ class PrivatePodman:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+            self._wait_for_stragglers()
             for mount in reversed(self.mounts()):
                 subprocess.run(["umount", "--lazy", mount], check=False)
-            shutil.rmtree(self.folder, ignore_errors=True)
+            shutil.rmtree(self.folder)
+
+    def _wait_for_stragglers(self) -> None:
+        """Podman cleans up after commands in containers some seconds later, in processes that would write here again."""
+        deadline = time.monotonic() + STOP_S
+        while self.processes() and time.monotonic() < deadline:
+            time.sleep(0.2)
 
     def mounts(self) -> list[str]:
         """Where something is mounted inside the folder."""
