@@ -194,21 +194,6 @@ def test_broken_node_is_replaced(world: World, tagfs_cluster, drawings: dict[str
             assert fetch_by_ftp(session, path) == content, path
 
 
-def test_node_leaves(world: World, tagfs_cluster, drawings: dict[str, bytes]) -> None:
-    """remove-node returns only when others keep what the node kept; a new one takes its place."""
-    before = world.listing("n1", "")
-    tagfs_cluster("remove-node", "n3")
-    del world.addresses["n3"]
-    assert set(world.copies().values()) == {"3/3"}  # now, not some time later
-    assert world.listing("n5", "") == before
-    assert tagfs_cluster("add-node", "--network", "a").strip() == "n3"
-    world.addresses.update(world_of(tagfs_cluster("status", "--json"), world.password).addresses)
-    wait_until(world.all_see_all, MEET_S, "the new node is alive for all")
-    with world.ftp("n3") as session:
-        for path, content in list(drawings.items())[::20]:
-            assert fetch_by_ftp(session, path) == content, path
-
-
 def test_rolling_restart_under_load(world: World, tagfs_cluster, report) -> None:
     """One node after the other restarts; no read and no write fails for users who know the nodes' addresses; nothing is lost."""
     load = Load(world)
