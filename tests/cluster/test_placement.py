@@ -6,7 +6,7 @@ import time
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tagfs.cluster.placement import PARTITIONS, Layout, Place, _ln
@@ -42,6 +42,7 @@ def clusters(draw, least: int = 1, most: int = 100):
     return made, draw(st.integers(1, 5))
 
 
+@settings(max_examples=40)
 @given(clusters(least=2))
 def test_adding_a_node_moves_only_to_it(cluster):
     """With one node more, no partition gets a holder that it did not have, but for the new one; so does the reverse."""
@@ -54,6 +55,7 @@ def test_adding_a_node_moves_only_to_it(cluster):
         assert len(had - has) <= (new in has)
 
 
+@settings(max_examples=40)
 @given(clusters())
 def test_zones_come_first_then_hosts(cluster):
     """The holders are in as many zones as there are, and then on as many hosts as that leaves possible."""
@@ -69,6 +71,7 @@ def test_zones_come_first_then_hosts(cluster):
         assert len(used) == min(len(owners), len(machines))
 
 
+@settings(max_examples=40)
 @given(clusters(), st.randoms(use_true_random=False))
 def test_all_nodes_compute_the_same(cluster, rng):
     """The order in which a node learnt of the members does not matter."""

@@ -164,12 +164,13 @@ class Cluster:
         return "" if self.membership.standing.is_alone() else self.view.cluster
 
     def unwelcome(self, caller: Caller) -> str:
-        """Why a node may not even connect (it left, was forgotten, or is a second process of one id); empty where it may."""
+        """Why a node may not even connect (it was forgotten, or is a second process of one id); empty where it may."""
         known = caller.node in self.view.members
         return self.membership.objection_to(caller.node, caller.boot, self._seconds()) if known else ""
 
     def admit(self, caller: Caller) -> None:
-        """Raises Forbidden where who asks must not speak as a member (left, forgotten, never joined, a second process)."""
+        """Raises Forbidden where who asks must not speak (forgotten, never joined, a second process). Who left may: it
+        hands over what it keeps."""
         objection = self.membership.objection_to(caller.node, caller.boot, self._seconds())
         if objection:
             raise Forbidden(objection)
