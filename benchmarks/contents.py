@@ -159,7 +159,8 @@ def _give(path: Path, target: Path, on: str) -> None:
 
     class UntilClosed(Protocol):
         def connectionLost(self, reason: object = None) -> None:
-            reactor.stop()
+            if reactor.running:
+                reactor.stop()
 
     port = reactor.listenTCP(0, peers.door, interface="127.0.0.1")
     print(f"127.0.0.1:{port.getHost().port}", flush=True)

@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 from tagfs.model.entry import KIND, Content, entry, is_whole, partition
 from tagfs.model.record import Ref
-from tagfs.storage.holdings import holding, joined
+from tagfs.storage.holdings import ID, holding, joined
 from tagfs.storage.interfaces import DIGEST, MAX_PAGE, IBlobStore, ICatalog, Reference
 
 PAGE = 4_000
 """References looked at in one turn of a thread."""
+NOTED_TOGETHER = 100_000
+"""Holdings found by a scan that are noted at once."""
 
 
 class Look(NamedTuple):
@@ -42,7 +44,9 @@ class Copies:
         self._catalog = catalog
         self._blobs = blobs
         self.losses = 0
-        """Grows with every content that was lost; who looked before looks again."""
+        """Grows with every content that was lost: what was seen before is not sure any more."""
+        self._losses_before = 0
+        self._found: list[tuple[bool, bytes]] = []
 
     def references(self, digest: bytes) -> Iterator[Reference]:
         """All references to one content."""
@@ -88,27 +92,31 @@ class Copies:
         return found
 
     def scan(self, place: bytes) -> Scanned:
-        """One page of all references behind a place; this node's copies are noted as they are found."""
-        while True:
-            losses = self.losses
-            scanned, present, missing = self._read(place)
-            node = self._catalog.node
-            self._catalog.note_holders(node, missing, False)
-            self._catalog.note_holders(node, present, True)
-            if losses == self.losses:
-                return scanned
-
-    def _read(self, place: bytes) -> tuple[Scanned, bytes, bytes]:
+        """One page of all references behind a place; this node's copies are noted as they were found, at the latest with the last
+        page. Scans follow one another."""
         page = self._catalog.references(place, PAGE)
-        if not page.items:
-            return Scanned((), (), page.next), b"", b""
-        stored = self._stored(page.items[0].digest, page.items[-1].digest)
+        stored = self._stored(page.items[0].digest, page.items[-1].digest) if page.items else set()
         here = [each for each in page.items if each.digest in stored]
         lacking = [each for each in page.items if each.digest not in stored]
-        present, missing = (
-            joined(holding(each.id, each.digest) for each in part if each.current) for part in (here, lacking)
-        )
-        return Scanned(lacking, here, page.next), present, missing
+        if not self._found:
+            self._losses_before = self.losses
+        for held, references in ((True, here), (False, lacking)):
+            self._found += [(held, holding(each.id, each.digest)) for each in references if each.current]
+        if len(self._found) >= NOTED_TOGETHER or page.next is None:
+            self._note_found()
+        return Scanned(lacking, here, page.next)
+
+    def _note_found(self) -> None:
+        """By partition, since the catalog takes in many of one partition quickest."""
+        found, self._found = self._found, []
+        by_partition: dict[tuple[bool, int], list[bytes]] = {}
+        for held, each in found:
+            by_partition.setdefault((held, each[ID - 1]), []).append(each)
+        for (held, _), holdings in by_partition.items():
+            # What was lost meanwhile must not count as held; what only seems to be lacking is looked at once more anyway.
+            if not held or self.losses == self._losses_before:
+                for start in range(0, len(holdings), MAX_PAGE):
+                    self._catalog.note_holders(self._catalog.node, joined(holdings[start : start + MAX_PAGE]), held)
 
     def _stored(self, first: bytes, last: bytes) -> set[bytes]:
         """The contents here from one digest to another."""

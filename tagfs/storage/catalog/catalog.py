@@ -231,15 +231,19 @@ class SqliteCatalog:
     def references(self, after: bytes, limit: int) -> References:
         """See the interface."""
         assert 1 <= limit <= MAX_PAGE
-        statement = (
-            "SELECT refs.digest, refs.row, current, key FROM refs JOIN records ON records.row = refs.row "
-            "WHERE (refs.digest, refs.row) > (?, ?) ORDER BY refs.digest, refs.row LIMIT ?"
-        )
+        statement = "SELECT * FROM refs WHERE (digest, row) > (?, ?) ORDER BY digest, row LIMIT ?"
         place = after[:DIGEST], int.from_bytes(after[DIGEST:], "big")
         with self._database.reading() as connection:
             rows = connection.execute(statement, (*place, limit)).fetchall()
         last = rows[-1][0] + rows[-1][1].to_bytes(8, "big") if len(rows) == limit else None
-        return References([Reference(digest, key, bool(current)) for digest, _, current, key in rows], last)
+        # Most ids are in the index: to read the records for them would take five times as long.
+        ids = self._live.known(row for _, row, _ in rows)
+        hidden = [row for _, row, _ in rows if row not in ids]
+        with self._database.reading() as connection:
+            for chunk in in_chunks(hidden):
+                ids.update(connection.execute(f"SELECT row, key FROM records WHERE row IN ({chunk})").fetchall())
+        found = [Reference(digest, ids[row], bool(current)) for digest, row, current in rows if row in ids]
+        return References(found, last)
 
     def note_alive(self, nodes: Collection[str]) -> None:
         """See the interface."""

@@ -211,6 +211,13 @@ class LiveIndex:
             there = rows & self.index.evaluate(EVERYTHING, NO_LOOKUPS)
             return self.index.first(there, sort, after, limit)
 
+    def known(self, rows: Iterable[int]) -> dict[int, str]:
+        """The entry ids of those of the rows that are there."""
+        wanted = BitMap(rows)
+        with self.lock:
+            there = list(wanted & self.index.evaluate(EVERYTHING, NO_LOOKUPS))
+            return dict(zip(there, self.index.ids(there), strict=True))
+
     def ids(self, rows: Sequence[int]) -> list[str]:
         """The entry ids of rows."""
         with self.lock:
