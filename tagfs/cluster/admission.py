@@ -30,8 +30,9 @@ GONE = {
 
 
 def is_final(text: str) -> bool:
-    """Whether an error says that this node must not take part; it may stand behind what the connection itself has to say."""
-    return any(words in text for words in (TWICE, *GONE.values()))
+    """Whether an error says that this node must not take part; the connection itself says so where it is
+    refused at once."""
+    return any(f"refused: {words}" in text for words in (TWICE, *GONE.values()))
 
 
 @define

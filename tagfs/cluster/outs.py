@@ -68,10 +68,11 @@ class Outs:
                 node, layout & alive, roll.settings.out_after, now
             ) * 2 > len(layout):
                 yield node, True
-        for node, peer in peers.items():
+        # One late word from a node that is cut off by now is no return, and makes no majority.
+        settled = {self._me} | {node for node in alive - {self._me} if now - peers[node].since >= BACK_AFTER_S}
+        for node in sorted(settled - {self._me}):
             member = roll.members.get(node)
-            returned = peer.state == ALIVE and now - peer.since >= BACK_AFTER_S
-            if member is not None and member.out and returned and len(alive & (layout | {node})) * 2 > len(layout) + 1:
+            if member is not None and member.out and len(settled & (layout | {node})) * 2 > len(layout) + 1:
                 yield node, False
 
     def _agree(self, node: str, voters: Iterable[str], out_after: float, now: float) -> int:

@@ -47,7 +47,7 @@ class Requests:
             if event.facts.get("cluster"):
                 # Who lets this node in may have done so without its hearing of it.
                 standing.entrance.hear(Heard(event.address, event.node, event.facts["cluster"]), now)
-            yield Decline(event.token, "unavailable", f"this node is not in a cluster yet: {standing.entrance.why}")
+            yield Decline(event.token, "unavailable", "this node is not in a cluster yet")
             return
         objection = self._objection_to_joiner(event) if event.verb == JOIN else self._objection(event)
         if event.node == standing.me or standing.admission.is_refused(event.node, event.boot, now):

@@ -166,6 +166,21 @@ def test_who_is_gone_is_refused_for_good(world, what):
     assert not one.view.members[three.id].present
 
 
+def test_who_is_refused_refuses_nobody(world):
+    """A node that is refused as a joiner, and says so when it is asked, does not make the others believe that they are."""
+    one, two, three = world.form(3)
+    world.wait(one.cluster.leave(three.id))
+    three.crash()
+    three.state.stored = Stored()
+    three.catalog = MemoryCatalog(three.id)
+    three.seeds = (one.address,)
+    three.start()
+    for _ in range(40):
+        world.run(0.5)
+        assert one.cluster.refusal == two.cluster.refusal == ""
+        assert one.state_of(two) == two.state_of(one) == "alive"
+
+
 def test_a_second_process_with_one_id_is_refused(world):
     """A copied data directory: the first process stays, the second is told; it is let in once the first is gone."""
     one, two, three = world.form(3)
