@@ -20,6 +20,9 @@ RESERVE_SHARE = 8
 RECORD_ROOM = 4 << 10
 """Bytes counted with each small content for its place in the index and its record in the catalog: with six tags 1 KiB in the
 end, 4 KiB while SQLite's log has them, too (10,000 entries of one byte)."""
+PIECE = 256 << 10
+"""Bytes of one write. With a whole MiB at a time, a file whose pages are written back meanwhile took more than twice as long
+(ext4, Linux 6: 512 MiB in 1.2 rather than 0.55 s)."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
@@ -108,8 +111,8 @@ class Disk:
             with memoryview(data) as whole:
                 done = 0
                 while done < len(whole):
-                    with whole[done:] as rest:
-                        done += self.system.pwrite(fd, rest, offset + done)
+                    with whole[done : done + PIECE] as piece:
+                        done += self.system.pwrite(fd, piece, offset + done)
         except OSError as error:
             raise self._failed("write to a file in", self.root, error) from error
 
