@@ -15,7 +15,7 @@ from typing import Protocol
 from attrs import define, field
 
 from tagfs.node import identity
-from tests.campaigns.node_process import NodeProcess
+from tests.campaigns.node_process import TWISTD, NodeProcess
 
 START_LIMIT_S = 20.0
 FOLDER = "in"
@@ -85,7 +85,8 @@ class Peer:
 
 def start_tagfs(place: Path) -> Tagfs:
     """A node with its data in ``place``."""
-    node = NodeProcess(place / "tagfs")
+    # Each server is a session of its own, as vsftpd makes itself one: the kernel shares processors out by sessions.
+    node = NodeProcess(place / "tagfs", program=("setsid", *TWISTD))
     node.start()
     return Tagfs(node)
 
@@ -171,7 +172,7 @@ def _start_pyftpdlib(root: Path, certificate: Path, sendfile: bool) -> Peer:
 
 
 def _started(name: str, port: int, root: Path, command: list[str]) -> Peer:
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + START_LIMIT_S
     while process.poll() is None and time.monotonic() < deadline:
         try:
