@@ -40,7 +40,10 @@ def seen_by(engine: Engine, container: str) -> list[Sight]:
         told = json.loads(ask(engine, container, "--json", "nodes"))
     except (Fault, ValueError):
         return []
-    return [Sight(str(each["id"]), str(each["name"]), str(each["state"])) for each in told]
+    sights = [Sight(str(each["id"]), str(each["name"]), str(each["state"])) for each in told]
+    # Who left stays in the list; a successor of the same name is who is meant by it.
+    present = {each.name for each in sights if each.state != "left"}
+    return [each for each in sights if each.state != "left" or each.name not in present]
 
 
 _SYNC = """

@@ -214,3 +214,13 @@ def test_rolling_restart_under_load(world: World, tagfs_cluster, report) -> None
     wait_until(lambda: world.agree("load"), CONVERGE_S, "all nodes list the same")
     assert {entry for entry, *_ in world.listing("n1", "load")} == set(load.written)
     world.check_contents(load.written)
+
+
+def test_node_leaves(world: World, tagfs_cluster) -> None:
+    """remove-node returns only when others keep what the node kept; a new one takes its place."""
+    before = world.listing("n1", "animals")
+    tagfs_cluster("remove-node", "n3")
+    del world.addresses["n3"]
+    assert set(world.copies("animals").values()) == {"3/3"}  # now, not some time later
+    assert world.listing("n5", "animals") == before
+    assert tagfs_cluster("add-node", "--network", "a").strip() == "n3"

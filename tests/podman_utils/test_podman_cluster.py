@@ -1,5 +1,7 @@
 """A cluster comes up, stays as it is when asked again, changes where its description does, and goes away whole."""
 
+import json
+
 import pytest
 from attrs import evolve
 
@@ -158,6 +160,16 @@ def test_status_says_what_others_see(cluster, fake):
     )
     status = {each.name: each for each in cluster.status()}
     assert status["n1"].seen_as == "alive (n2 n4); suspect (n5)"
+
+
+def test_status_takes_a_successor_for_who_it_is(cluster, fake):
+    """The node that left under the same name is still in the nodes' lists."""
+    cluster.up(from_numbers("c", 2, 1, zones=False))
+    rows = [("old", "n2", "left"), ("id-n1", "n1", "alive"), ("new", "n2", "alive")]
+    told = json.dumps([dict(zip(("id", "name", "state"), row, strict=True)) for row in rows])
+    fake.answers.append(lambda name, command: (0, told, "") if command[-1] == "nodes" else None)
+    (status,) = [each for each in cluster.status() if each.name == "n2"]
+    assert (status.node_id, status.seen_as) == ("new", "alive")
 
 
 def test_down_removes_exactly_its_own(cluster, fake, engine):
