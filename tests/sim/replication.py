@@ -92,7 +92,7 @@ class Faults:
 
     def _start(self, node: WholeNode) -> None:
         """A machine is back, with a clock that was set meanwhile."""
-        node.skew_ms += self.world.random.randrange(-2_000, 2_000)
+        node.skew_ms = self.world.random.randrange(-20_000, 20_000)
         node.start()
 
     def _destroy(self, node: WholeNode) -> None:
