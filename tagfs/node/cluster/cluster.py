@@ -24,7 +24,7 @@ from tagfs.cluster.orders import find_member, order, settings_change
 from tagfs.cluster.pings import MOST_OTHER, OWN
 from tagfs.cluster.standing import BYE, EXCHANGE, JOIN, PING, PROBE, Self
 from tagfs.cluster.view import ClusterSettings, Member, View
-from tagfs.errors import Forbidden, Unavailable
+from tagfs.errors import Unavailable
 from tagfs.model.record import Record, Ref, Value
 from tagfs.node.cluster.interpreter import Interpreter, Listener, call_of
 from tagfs.node.cluster.records import Records
@@ -167,13 +167,6 @@ class Cluster:
         """Why a node may not even connect (it was forgotten, or is a second process of one id); empty where it may."""
         known = caller.node in self.view.members
         return self.membership.objection_to(caller.node, caller.boot, self._seconds()) if known else ""
-
-    def admit(self, caller: Caller) -> None:
-        """Raises Forbidden where who asks must not speak (forgotten, never joined, a second process). Who left may: it
-        hands over what it keeps."""
-        objection = self.membership.objection_to(caller.node, caller.boot, self._seconds())
-        if objection:
-            raise Forbidden(objection)
 
     async def leave(self, node: str) -> None:
         """Takes a node out of the cluster for good; it is alive and hands over what it has. ``node``: id, name, or the

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from tagfs.cluster.view import View
-from tagfs.errors import Corrupt, Forbidden, NotFound, TagfsError, Unavailable
+from tagfs.errors import Corrupt, NotFound, TagfsError
 from tagfs.model.entry import Content, Entry
 from tagfs.node.contents.copies import Copies as Compared
 from tagfs.node.contents.elsewhere import Elsewhere
@@ -24,10 +24,10 @@ from tagfs.node.contents.surplus import DELAY_S, Surplus
 from tagfs.node.contents.telling import Telling
 from tagfs.node.core import Core
 from tagfs.node.interfaces import Copies, Figure, IReading
-from tagfs.node.peers.interfaces import Caller, IPeers, Service
+from tagfs.node.members_only import members_only
+from tagfs.node.peers.interfaces import IPeers, Service
 from tagfs.node.transfer import Reading
 from tagfs.storage.holdings import holding
-from tagfs.wire.node_messages import Answer, Call
 
 SWEEP_S = 10.0
 READ_AHEAD = 64
@@ -168,17 +168,7 @@ class Contents:
         )
 
     def _serve(self, verb: str, service: Service) -> None:
-        """Answers the members of the cluster, and nobody else."""
-
-        async def checked(caller: Caller, call: Call) -> Answer:
-            member = None if self._view is None else self._view.members.get(caller.node)
-            if member is None:
-                raise Unavailable(f"{self._core.node_id} does not know {caller.node or 'the caller'} as a member (yet)")
-            if not member.present:
-                raise Forbidden(f"{caller.node} has left the cluster or was forgotten; it has to join anew")
-            return await service(caller, call)
-
-        self._peers.serve(verb, checked)
+        self._peers.serve(verb, members_only(self._core.node_id, self._seen, service))
 
     def _seen(self) -> View | None:
         return self._view

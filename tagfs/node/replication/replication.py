@@ -15,11 +15,12 @@ from zope.interface import implementer
 from tagfs.cluster.outbox import RECORD_BYTES, Copy, Outbox, Outgoing
 from tagfs.cluster.replication import Freshness, demand, lacks, receivers
 from tagfs.cluster.view import View
-from tagfs.errors import Forbidden, Unavailable
+from tagfs.errors import Unavailable
 from tagfs.model.entry import KIND, partition
 from tagfs.model.record import Record, Ref
 from tagfs.node.core import Core
 from tagfs.node.interfaces import Copies, Figure
+from tagfs.node.members_only import members_only
 from tagfs.node.offload import Stored
 from tagfs.node.peers.interfaces import Caller, IPeers, Service
 from tagfs.node.replication.acknowledgement import Patience
@@ -87,7 +88,7 @@ class Replication:
             "HELD": self._serve_held,
         }
         for verb, service in services.items():
-            peers.serve(verb, self._among_members(service))
+            peers.serve(verb, members_only(core.node_id, lambda: self.view, service))
 
     # What the cluster tells
 
@@ -303,20 +304,6 @@ class Replication:
         yield Figure("records_pulled", "Records that were asked for to catch up.", self.puller.pulled, {}, True)
 
     # What peers ask
-
-    def _among_members(self, service: Service) -> Service:
-        """Only members are answered: who was forgotten comes back by joining anew, and merges nothing of its old records."""
-
-        async def checked(caller: Caller, call: Call) -> Answer:
-            view = self.view
-            member = None if view is None else view.members.get(caller.node)
-            if member is None:
-                raise Unavailable(f"{self.core.node_id} does not know {caller.node or 'the caller'} as a member (yet)")
-            if not member.present:
-                raise Forbidden(f"{caller.node} has left the cluster or was forgotten; it has to join anew")
-            return await service(caller, call)
-
-        return checked
 
     async def _serve_held(self, caller: Caller, call: Call) -> Answer:
         """HELD origin: the larger contents of the changes with the numbers in the body are durable at the caller."""
