@@ -110,8 +110,9 @@ def joiner(asked: Asked) -> Member:
     )
 
 
-def join_facts(member: Member, entries: bool, merge: bool, alone_in: str) -> Mapping[str, str]:
-    """What a JOIN says. ``alone_in``: the cluster that the joiner founded and in which it is alone. Read by :func:`joiner`."""
+def join_facts(member: Member, entries: bool, merge: bool, alone_in: str, told: bool) -> Mapping[str, str]:
+    """What a JOIN says. ``alone_in``: the cluster that the joiner founded and in which it is alone; ``told``: an operator said
+    where to join. Read by :func:`joiner`."""
     facts = {
         "name": member.name,
         "addresses": ",".join(member.addresses),
@@ -121,6 +122,7 @@ def join_facts(member: Member, entries: bool, merge: bool, alone_in: str) -> Map
         "entries": "yes" if entries else "",
         "merge": "yes" if merge else "",
         "alone-in": alone_in,
+        "told": "yes" if told else "",
     }
     return {key: value for key, value in facts.items() if value}
 

@@ -299,7 +299,9 @@ class Membership:
         elif not standing.cluster or (event.cluster != standing.cluster and standing.may_join_others()):
             # A founder that is alone does not say its cluster when it introduces itself, so as to be able to join others.
             own = standing.own
-            facts = admission.join_facts(own.member, standing.entries, own.merge, standing.cluster)
+            facts = admission.join_facts(
+                own.member, standing.entries, own.merge, standing.cluster, told=bool(own.seeds)
+            )
             yield Ask(event.node, JOIN, facts=facts, timeout_s=JOIN_TIMEOUT_S)
         elif event.cluster == standing.cluster:
             yield standing.ping(event.node, now)

@@ -73,7 +73,9 @@ class Requests:
 
     def _objection_to_joiner(self, event: Asked) -> tuple[str, str] | None:
         standing = self._standing
-        if event.facts.get("alone-in") and standing.may_join_others() and event.node < standing.me:
+        # Of two that are alone and heard of each other, one must stay. Whom an operator sent here does not wait for this node.
+        sent = event.facts.get("told") and not standing.own.seeds
+        if event.facts.get("alone-in") and not sent and standing.may_join_others() and event.node < standing.me:
             return "conflict", "this node is alone, too, and joins the one with the lower id"
         if len(self._joining) >= MOST_JOINING:
             return "unavailable", "too many nodes are joining; this one will have its turn"

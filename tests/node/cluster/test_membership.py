@@ -95,6 +95,25 @@ def test_a_founder_that_is_alone_joins_another_cluster():
     world.stop()
 
 
+@pytest.mark.parametrize("mistaken", [0, 1])
+@pytest.mark.parametrize("entries", [False, True])
+def test_a_founder_that_is_sent_to_another_one_joins_it(world, mistaken, entries):
+    """Who founded a cluster by mistake and is started again with --join (and --merge, where it has entries) joins the other,
+    whichever has the lower id: the other waits for nobody."""
+    nodes = [world.add(), world.add()]
+    for node in nodes:
+        node.start()
+    world.until(lambda: all(node.view.cluster for node in nodes))
+    sent, other = nodes[mistaken], nodes[1 - mistaken]
+    joined = other.view.cluster
+    assert sent.view.cluster != joined
+    world.stop([sent])
+    sent.seeds, sent.entries, sent.merge = (other.address,), entries, entries
+    sent.start()
+    world.until(world.agree, 15)
+    assert sent.view.cluster == other.view.cluster == joined
+
+
 def test_a_node_with_seeds_never_founds(world):
     """It tries for ever, says why once, refuses to write, and joins when a member is there at last."""
     first, second = world.add(), world.add()
