@@ -157,7 +157,7 @@ class ICatalog(Interface):
 
     def is_quick(query: Query) -> bool:
         """Whether :meth:`count` of this query answers from memory within about a millisecond, so that it may be
-        called where nothing may block."""
+        called where nothing may block. That is of this moment: False also while it would wait for somebody else."""
 
     def facets(query: Query, limit: int, prefix: str = "", by_name: bool = False, scope: Scope = Scope.LIVE) -> Facets:
         """The ``limit`` (1 to :data:`MAX_PAGE`) most frequent tags of the entries that match, or the first by name;
