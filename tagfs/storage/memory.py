@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import msgpack
 from zope.interface import implementer
@@ -61,6 +62,12 @@ def open_catalog(url: str, node: str) -> MemoryCatalog:
 def wall_clock_ms() -> int:
     """Milliseconds since 1970 in UTC."""
     return time.time_ns() // 1_000_000
+
+
+@lru_cache(1 << 16)
+def _partition(entry_id: str) -> int:
+    # Simulations ask for the holdings of all partitions again and again.
+    return place(Ref(KIND, entry_id))[0]
 
 
 @implementer(ICatalog)
@@ -326,7 +333,7 @@ class MemoryCatalog:
 
     def holdings(self, node: str, partition: int) -> bytes:
         with self._lock:
-            keys = [key for key in self._entries if place(Ref(KIND, key))[0] == partition]
+            keys = [key for key in self._entries if _partition(key) == partition]
             noted = self._held.get(node, {})
             return joined(self._holding(key) for key in keys if noted.get(key, node == self.node))
 

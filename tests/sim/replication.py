@@ -31,6 +31,9 @@ from tests.sim.workload import Workload
 HEAL_S = 240.0
 """Seconds that a healed cluster may take until all is everywhere."""
 
+TOLD = 1000
+"""A line of progress after as many seeds."""
+
 
 class Result(NamedTuple):
     """What one seed came to; ``wrong`` is empty where all was well."""
@@ -205,6 +208,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             done += result.done
             checked += result.checked
             messages += result.messages
+            if ran % TOLD == 0:
+                print(f"{ran} seeds in {time.monotonic() - begin:.0f} s, {len(wrong)} went wrong", flush=True)
             if result.wrong:
                 wrong.append(result)
                 print(f"seed {result.seed}: {result.wrong}", flush=True)

@@ -3,14 +3,12 @@ touch once they answered, threads that take their time, a simulated network, and
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from tagfs.cluster.view import ClusterSettings
@@ -27,6 +25,7 @@ from tagfs.node.replication.replication import Replication
 from tagfs.node.together import Together
 from tagfs.storage.memory import MemoryCatalog
 from tagfs.storage.memory_blobs import MemoryBlobStore
+from tests.sim.heap_clock import HeapClock
 from tests.sim.member_world import MemoryState
 from tests.sim.network import Network, SimPeers
 from tests.sim.node_clock import NodeClock
@@ -206,15 +205,6 @@ class WholeNode:
         return START_MS + int(self.world.clock.seconds() * 1000) + self.skew_ms
 
 
-class TidyClock(Clock):
-    """A Clock that does not sort all calls for each new one."""
-
-    def _sortCalls(self) -> None:
-        # What is new stands at the end of a sorted list.
-        last = self.calls.pop()
-        insort(self.calls, last, key=lambda call: call.getTime())
-
-
 @define(eq=False)
 class WholeWorld:
     """A cluster of whole nodes, formed and in step."""
@@ -222,7 +212,7 @@ class WholeWorld:
     seed: int
     size: int
     settings: ClusterSettings = field(factory=ClusterSettings)
-    clock: Clock = field(factory=TidyClock)
+    clock: HeapClock = field(factory=HeapClock)
     random: Random = field(init=False)
     network: Network = field(init=False)
     nodes: list[WholeNode] = field(factory=list)
@@ -266,6 +256,6 @@ class WholeWorld:
         return True
 
     def _to_next(self, end: float) -> None:
-        calls = self.clock.calls
-        soon = calls[0].getTime() if calls else end
-        self.clock.advance(min(end, max(soon, self.clock.seconds())) - self.clock.seconds())
+        soonest = self.clock.soonest()
+        soon = end if soonest is None else max(soonest, self.clock.seconds())
+        self.clock.advance(min(end, soon) - self.clock.seconds())
