@@ -27,8 +27,9 @@ class _Given(NamedTuple):
 
 
 def _fail(source: str, value: object, allowed: str) -> StartError:
-    shown = value if isinstance(value, str) else repr(value)
-    return StartError(f"{source}: {shown!r} is not allowed here; allowed is {allowed}")
+    texts = value if isinstance(value, list) else [value]  # an option that may be repeated comes as a list
+    shown = repr(", ".join(map(str, texts))) if all(isinstance(text, str) for text in texts) else repr(value)
+    return StartError(f"{source}: {shown} is not allowed here; allowed is {allowed}")
 
 
 def _from_toml(file: Path) -> dict[str, _Given]:

@@ -17,6 +17,8 @@ HEAD: Final = 1024
 CR: Final = 13
 IAC, DONT, DO, WONT, WILL, SB, SE = 255, 254, 253, 252, 251, 250, 240
 """Telnet commands (RFC 854)."""
+LINE_ENDS: Final = b"\r\n"
+"""Never the option of a telnet command: no client negotiates options 10 and 13 here, and a line must end where it ends."""
 
 
 class Line(NamedTuple):
@@ -190,6 +192,10 @@ class Framing:
         if command in (DO, DONT, WILL, WONT):
             if iac + 2 == len(buffer):
                 return False
+            if buffer[iac + 2] in LINE_ENDS:
+                self._begin(iac, iac + 2)
+                self._at = iac + 2
+                return True
             if command in (DO, WILL):
                 self._answers += bytes((IAC, WONT if command == DO else DONT, buffer[iac + 2]))
             self._at = iac + 3

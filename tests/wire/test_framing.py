@@ -46,6 +46,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
         (b"a\xff\xffb\xffc\n", [b"a\xffb\xffc"]),
         (b"a\xff\xfa\x18\n\r\n\xff\xf0b\n", [b"ab"]),
         (b"a\xff\xfa\x18\xff\xff\xf0b\n", [b"ab"]),
+        (b"FIND \xff\xfe\r\nx\xff\xfd\n\xff\xfb\n", [b"FIND \xff\xfe", b"x\xff\xfd", b"\xff\xfb"]),
         (b"\xff\xf1" * 5000 + b"x\n", [b"x"]),
     ],
 )
