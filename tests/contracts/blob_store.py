@@ -168,6 +168,23 @@ class BlobStoreContract(ABC):
         assert reader.read(0, size) == content
         reader.close()
 
+    def test_opened_at_once_or_not_at_all(self, store):
+        """Who may not wait gets the same bytes or nothing, and nothing of what is large, not here, dropped or damaged."""
+        contents = [os.urandom(4096) for _ in range(3)]
+        kept, dropped, damaged = [blob.digest for blob in store.put_many(contents)]
+        large = stream_in(store, os.urandom(CHUNK)).digest
+        for digest in (kept, dropped, damaged):
+            assert read_out(store, digest)
+            store.unpin(digest)
+        store.drop(dropped)
+        self.damage(store, damaged)
+        reader = store.open_now(kept)
+        if reader is not None:
+            assert verifyObject(IBlobReader, reader) and reader.in_memory
+            assert reader.read(0, reader.size) == contents[0]
+            reader.close()
+        assert [store.open_now(digest) for digest in (dropped, damaged, large, blob_of(b"else").digest)] == [None] * 4
+
     def test_chunk_digests(self, store):
         """Contents of more than one chunk have the digest of each; others have none."""
         content = os.urandom(2 * CHUNK + 5)

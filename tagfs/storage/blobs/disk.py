@@ -68,6 +68,14 @@ class System:
     def pread(self, fd: int, length: int, offset: int) -> bytes:
         return os.pread(fd, length, offset)
 
+    def pread_cached(self, fd: int, length: int, offset: int) -> bytes:
+        """What the page cache has of those bytes, from the first one on. Raises BlockingIOError where that is nothing, and OSError
+        where the system cannot tell."""
+        if not hasattr(os, "RWF_NOWAIT"):
+            raise OSError(errno.EOPNOTSUPP, "the system cannot read without waiting")
+        data = bytearray(length)
+        return bytes(data[: os.preadv(fd, (data,), offset, os.RWF_NOWAIT)])
+
 
 class Disk:
     """One file system directory and whether it may still be written.
@@ -209,6 +217,15 @@ class Disk:
         except OSError as error:
             raise self._unreadable(self.root, error) from error
         return b"".join(parts)
+
+    def read_cached(self, fd: int, offset: int, length: int) -> bytes | None:
+        """Exactly ``length`` bytes, where all of them are in memory; else None. Waits for nothing, and fails in no other way: who
+        wants to know more reads again, and waits."""
+        try:
+            data = self.system.pread_cached(fd, length, offset)
+        except OSError:
+            return None
+        return data if len(data) == length else None
 
     @staticmethod
     def start_write_back(fd: int, offset: int, length: int) -> None:

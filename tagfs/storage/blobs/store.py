@@ -124,6 +124,17 @@ class FileBlobStore:
             os.close(fd)
             raise
 
+    def open_now(self, digest: bytes) -> IBlobReader | None:
+        """See :class:`IBlobStore`."""
+        place = self._index.recall(digest)
+        if place is None:
+            return None
+        try:
+            content = self._segments.read_cached(place, digest)
+        except Corrupt:
+            return None
+        return None if content is None else SmallReader(content)
+
     def chunks(self, digest: bytes) -> Sequence[bytes]:
         """See :class:`IBlobStore`."""
         if self._index.find(digest) is not None:
