@@ -131,7 +131,7 @@ def read_find(argument: str) -> Find:
     given = _Options(options, column, ("limit", "sort", "after"))
     query, scope = read_query(text)
     sort = given.read("sort", read_sort, NEWEST)
-    after = given.read("after", lambda cursor: decode_cursor(cursor, sort), None)
+    after = given.read("after", lambda cursor: decode_cursor(cursor, sort) if cursor else None, None)
     return Find(query, scope, given.read("limit", _number, None), sort, after)
 
 

@@ -125,6 +125,50 @@ async def test_unchanged_content_is_not_sent_again(web: WebWorld) -> None:
     await web.session(work)
 
 
+async def test_times_as_conditions(web: WebWorld) -> None:
+    """If-Modified-Since and If-Unmodified-Since count by the second, and only where no tag is given in their place."""
+    identifier = await web.add("a.txt", data=DATA)
+    path = f"{API}/entries/{identifier}/content"
+    early, late = "Mon, 01 Jan 1990 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
+
+    def work(client: Client) -> None:
+        first = client.get(path)
+        exact, tag = first.headers["Last-Modified"], first.headers["ETag"]
+        for date, status in ((exact, 304), (late, 304), (early, 200), ("yesterday", 200), ("", 200)):
+            assert client.get(path, If_Modified_Since=date).status == status, date
+        assert client.get(path, If_Modified_Since=late, If_None_Match='"x"').status == 200
+        assert client.get(path, If_Modified_Since=early, If_None_Match=tag).status == 304
+        for date, status in ((exact, 200), (late, 200), (early, 412), ("yesterday", 200)):
+            assert client.get(path, If_Unmodified_Since=date).status == status, date
+        assert client.get(path, If_Unmodified_Since=early, If_Match=tag).status == 200
+        assert client.ask("PUT", path, b"x", If_Unmodified_Since=early).status == 412
+        assert client.get(path).body == DATA
+
+    await web.session(work)
+
+
+async def test_replacing_can_be_forbidden(web: WebWorld) -> None:
+    """PUT with If-None-Match of what is there is 412, and a part is never kept as the whole (RFC 9110 section 14.5)."""
+    identifier = await web.add("a.txt", data=DATA)
+    path = f"{API}/entries/{identifier}/content"
+
+    def work(client: Client) -> None:
+        assert client.ask("PUT", path, b"x", If_None_Match="*").status == 412
+        assert client.ask("PUT", path, b"x", Content_Range="bytes 0-0/10").status == 400
+        assert client.get(path).body == DATA
+        assert client.ask("PUT", path, b"x", If_None_Match='"other"').status == 200
+
+    await web.session(work)
+
+
+async def test_plain_text_is_shown_as_utf8(web: WebWorld) -> None:
+    """A browser that may not guess takes text without a charset for Windows-1252; what says a charset keeps it."""
+    for kind, expected in ((None, "text/plain; charset=utf-8"), ("text/plain; charset=latin1",) * 2):
+        identifier = await web.add("a.txt", data="Grüße".encode(), type=kind)
+        answer = await web.session(lambda client: client.get(f"{API}/entries/{identifier}/content"))  # noqa: B023
+        assert answer.headers["Content-Type"] == expected
+
+
 async def test_replacing_keeps_the_old_content_as_a_version(web: WebWorld) -> None:
     """PUT answers with the entry; If-Match of other bytes is 412 and changes nothing; the version can be read."""
     identifier = await web.add("a.txt", data=b"old")

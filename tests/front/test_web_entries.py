@@ -49,7 +49,7 @@ async def test_pages_follow_each_other(web: WebWorld) -> None:
 
     def work(client: Client) -> list[str]:
         names: list[str] = []
-        after = ""
+        after = "&after="  # an empty one is the first page
         while True:
             page = client.get(f"{API}/entries?limit=3&sort=name{after}").json()
             names += [entry["name"] for entry in page["entries"]]

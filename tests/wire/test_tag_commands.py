@@ -44,6 +44,7 @@ READERS = [
         ("beach |", Find(Tag("beach"), Scope.LIVE, None, NEWEST, None)),
         ('"a|b" | limit=5', Find(Tag("a|b"), Scope.LIVE, 5, NEWEST, None)),
         ('"a\\"|b"|limit=5', Find(Tag('a"|b'), Scope.LIVE, 5, NEWEST, None)),
+        ("x | after= limit=5", Find(Tag("x"), Scope.LIVE, 5, NEWEST, None)),
         ("| sort=-size limit=0", Find(EVERYTHING, Scope.LIVE, 0, Sort("size", True), None)),
         (
             f"x | after={encode_cursor(CURSOR, Sort('name'))} sort=name",

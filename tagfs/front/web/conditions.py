@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 _TAG = re.compile(r'\s*(?:(W/)?"([\x21\x23-\x7e\x80-\U0010ffff]*)"|(\*))\s*(?:,|$)')
@@ -37,6 +39,18 @@ def is_matched(if_match: str | None, tag: str) -> bool:
 def is_unchanged(if_none_match: str | None, tag: str) -> bool:
     """Whether the client has this already (304), by If-None-Match: weak comparison."""
     return if_none_match is not None and _listed(if_none_match, tag, weak=True)
+
+
+def is_newer(modified: int, header: str | None) -> bool | None:
+    """Whether what was last modified then (seconds since 1970) is newer than the date of a header; None where there is none
+    that can be read, which then counts as not sent (RFC 9110 sections 13.1.3 and 13.1.4)."""
+    if header is None:
+        return None
+    try:
+        moment = parsedate_to_datetime(header)
+        return modified > (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def span_of(header: str | None, if_range: str | None, tag: str, modified: str, size: int) -> Span | None:

@@ -6,9 +6,9 @@ from email.utils import formatdate
 
 from twisted.internet.defer import DeferredLock
 
-from tagfs.errors import Corrupt, NotFound
+from tagfs.errors import BadRequest, Corrupt, NotFound
 from tagfs.front.web.arriving import kept_type, replace
-from tagfs.front.web.conditions import Span, is_matched, is_unchanged, span_of
+from tagfs.front.web.conditions import Span, is_matched, is_newer, is_unchanged, span_of
 from tagfs.front.web.disposition import disposition, served_type
 from tagfs.front.web.entries import PATH, entry_id
 from tagfs.front.web.exchange import Exchange
@@ -25,7 +25,8 @@ CONTENT_POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; style-sr
 
 _FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799
 """The seconds since 1970 that a date can tell: year 1 to year 9999."""
-_CONDITIONS = ("range", "if-range", "if-match", "if-none-match")
+_PRECONDITIONS = ("if-match", "if-none-match", "if-unmodified-since")
+_CONDITIONS = ("range", "if-range", "if-modified-since", *_PRECONDITIONS)
 
 
 async def get(exchange: Exchange) -> Reply:
@@ -43,10 +44,14 @@ async def get(exchange: Exchange) -> Reply:
 async def _conditional(exchange: Exchange, entry: Entry, version: str | None, save: bool) -> Reply:
     """What the conditions and the range of a request leave to be sent."""
     content = _content(entry, version)
-    tag = content.digest.hex()
-    _require_match(exchange, content)
+    _require(exchange, content)
     reply = _about(entry, content, save)
-    if is_unchanged(exchange.header("if-none-match"), tag):
+    known = exchange.header("if-none-match")
+    if known is None:
+        unchanged = is_newer(_seconds(content), exchange.header("if-modified-since")) is False
+    else:
+        unchanged = is_unchanged(known, content.digest.hex())
+    if unchanged:
         reply.status, reply.type = 304, ""
         return reply
     span = _span(exchange, content)
@@ -99,16 +104,20 @@ async def put(exchange: Exchange) -> Reply:
     """Replaces a content; the old one is kept as a version."""
     identifier = entry_id(exchange)
     kind = kept_type(exchange)
+    if (
+        exchange.header("content-range") is not None
+    ):  # RFC 9110 section 14.5: a part must not be kept as if it were the whole
+        raise BadRequest("a content is replaced as a whole; Content-Range is not taken")
     info = await exchange.node.info(exchange.principal, identifier)
-    _require_match(exchange, info.entry.content)
+    _require_for_put(exchange, info.entry.content)
     receiving = await exchange.node.receive(exchange.principal, exchange.body.length)
     try:
         await replace(exchange, receiving)
         lock = exchange.door.replacing.setdefault(identifier, DeferredLock())
         await lock.acquire()
         try:
-            if exchange.header("if-match") is not None:  # another PUT may have been quicker
-                _require_match(exchange, (await exchange.node.info(exchange.principal, identifier)).entry.content)
+            if any(exchange.header(name) is not None for name in _PRECONDITIONS):  # another PUT may have been quicker
+                _require_for_put(exchange, (await exchange.node.info(exchange.principal, identifier)).entry.content)
             added: Added = await receiving.replace(identifier, type=kind)
         finally:
             lock.release()
@@ -133,14 +142,31 @@ def _content(entry: Entry, version: str | None) -> Content:
 
 def _http_date(content: Content) -> str:
     """When the content was last modified, as HTTP writes it; the nearest time that can be written."""
-    return formatdate(min(max(content.modified // 1000, _FIRST_S), _LAST_S), usegmt=True)
+    return formatdate(_seconds(content), usegmt=True)
 
 
-def _require_match(exchange: Exchange, content: Content) -> None:
-    """Raises Refused (412) where If-Match names other bytes."""
-    tag = content.digest.hex()
-    if not is_matched(exchange.header("if-match"), tag):
-        raise Refused(412, "the content is not the one that If-Match names", ("ETag", f'"{tag}"'))
+def _seconds(content: Content) -> int:
+    return min(max(content.modified // 1000, _FIRST_S), _LAST_S)
+
+
+def _require(exchange: Exchange, content: Content) -> None:
+    """Raises Refused (412) where If-Match names other bytes, or in its place If-Unmodified-Since an earlier time."""
+    wanted, since = exchange.header("if-match"), exchange.header("if-unmodified-since")
+    if not is_matched(wanted, content.digest.hex()):
+        raise _failed("the content is not the one that If-Match names", content)
+    if wanted is None and is_newer(_seconds(content), since):
+        raise _failed("the content is newer than If-Unmodified-Since says", content)
+
+
+def _require_for_put(exchange: Exchange, content: Content) -> None:
+    """The same for a replacement, which If-None-Match can forbid, too."""
+    _require(exchange, content)
+    if is_unchanged(exchange.header("if-none-match"), content.digest.hex()):
+        raise _failed("there is a content that If-None-Match names", content)
+
+
+def _failed(detail: str, content: Content) -> Refused:
+    return Refused(412, detail, ("ETag", f'"{content.digest.hex()}"'))
 
 
 def _span(exchange: Exchange, content: Content) -> Span | None:

@@ -28,7 +28,12 @@ def is_media_type(text: str) -> bool:
 
 
 def served_type(kept: str) -> str:
-    """The Content-Type of a content whose entry says ``kept``; other doors take any text for it."""
+    """The Content-Type of a content whose entry says ``kept``; other doors take any text for it.
+
+    A text that says no encoding is called UTF-8: browsers take it for Windows-1252 else, and are not allowed to guess.
+    """
+    if kept.lower() == "text/plain":
+        return "text/plain; charset=utf-8"
     return kept if is_media_type(kept) else UNKNOWN_TYPE
 
 

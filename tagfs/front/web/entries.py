@@ -26,8 +26,8 @@ async def find(exchange: Exchange) -> Reply:
     given = exchange.query
     query, scope = read_query(given.text("q"))
     sort = read_sort(given.text("sort", sort_text(NEWEST)))
-    cursor = given.optional("after")
-    after = None if cursor is None else decode_cursor(cursor, sort)
+    cursor = given.text("after")
+    after = decode_cursor(cursor, sort) if cursor else None
     limit = given.number("limit", PAGE, 0, MAX_PAGE)
     found = await exchange.node.find(exchange.principal, query, sort, after, limit, scope)
     return document(

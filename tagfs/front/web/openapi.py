@@ -77,7 +77,7 @@ def _find() -> Part:
         _query(
             "sort", "The order; with - in front turned round.", {"type": "string", "enum": _SORTS, "default": "-added"}
         ),
-        _query("after", "The `next` of the page before.", {"type": "string", "maxLength": 1024}),
+        _query("after", "The `next` of the page before; empty: the first page.", {"type": "string", "maxLength": 1024}),
     ]
     return _operation(
         "find", "A page of the entries that match.", parameters, {"200": _json("The page.", "Found")}, 400
@@ -150,6 +150,8 @@ def _content() -> Part:
         _header("If-Range", "The range only of these bytes.", {"type": "string"}),
         _header("If-None-Match", "Only if it is not this.", {"type": "string"}),
         _header("If-Match", "Only if it is this.", {"type": "string"}),
+        _header("If-Modified-Since", "Only if it is newer; without If-None-Match.", {"type": "string"}),
+        _header("If-Unmodified-Since", "Only if it is not newer; without If-Match.", {"type": "string"}),
     ]
     answers = {
         "200": {"description": "All of it.", "content": {ANY: {}}},
@@ -160,7 +162,12 @@ def _content() -> Part:
 
 
 def _replace() -> Part:
-    parameters = [_ID, _header("If-Match", "Only if it is still this.", {"type": "string"})]
+    parameters = [
+        _ID,
+        _header("If-Match", "Only if it is still this.", {"type": "string"}),
+        _header("If-None-Match", "Only if it is not this.", {"type": "string"}),
+        _header("If-Unmodified-Since", "Only if it is not newer; without If-Match.", {"type": "string"}),
+    ]
     answer = {"200": _json("The entry as it is now; the old content is kept as a version.", "EntryInfo")}
     return {
         **_operation("replace", "Replace the content.", parameters, answer, 400, 403, 404, 412, 413, 415, 503, 507),
@@ -240,7 +247,7 @@ _FAULTS = {
     403: "No right, or asked by a page of another site.",
     404: "There is no such entry.",
     408: "The headers came too slowly.",
-    412: "The content is not the one that If-Match names.",
+    412: "The content is not the one that a condition names.",
     413: "Too large.",
     414: "The URL is too long.",
     415: "A body of a type that is not taken here.",
