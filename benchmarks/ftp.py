@@ -8,8 +8,8 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from attrs import evolve
@@ -31,21 +31,27 @@ FIND_MS = 20.0
 _FORK = multiprocessing.get_context("fork")
 
 
-def run(report: Report) -> None:
-    """Measures all of it."""
+@contextmanager
+def _alone() -> Iterator[Tagfs]:
+    """A node without peers, its data in a directory of its own for as long."""
+    with tempfile.TemporaryDirectory(prefix="tagfs-bench-") as directory:
+        ours = start_tagfs(Path(directory))
+        try:
+            yield ours
+        finally:
+            ours.stop()
+
+
+@contextmanager
+def _servers() -> Iterator[Sequence[Server]]:
+    """A node and its peers."""
     with tempfile.TemporaryDirectory(prefix="tagfs-bench-") as directory, ExitStack() as stack:
         place = Path(directory)
         place.chmod(0o755)  # vsftpd's sessions run as another user
-        ours = start_tagfs(place)
-        stack.callback(ours.stop)
-        peers = start_peers(place)
-        for peer in peers:
-            stack.callback(peer.stop)
-        servers: list[Server] = [ours, *peers]
-        _large(report, servers)
-        _beside(report, ours)
-        _small(report, servers)
-        _many(report, ours)
+        servers: list[Server] = [start_tagfs(place), *start_peers(place)]
+        for server in servers:
+            stack.callback(server.stop)
+        yield servers
 
 
 def _in_turns(
@@ -70,6 +76,12 @@ def _ratio(report: Report, what: str, rates: dict[str, list[float]], to: str, le
     fastest = max(theirs, key=statistics.median)
     row = figure(f"{what}, ratio", f"to {to}", "×", [a / b for a, b in zip(rates["tagfs"], fastest, strict=True)])
     report.add(evolve(row, goal=f"at least {least:g}", met=row.median >= least))
+
+
+def large(report: Report) -> None:
+    """One large file, up and down."""
+    with _servers() as servers:
+        _large(report, servers)
 
 
 def _large(report: Report, servers: Sequence[Server]) -> None:
@@ -106,9 +118,17 @@ def _large(report: Report, servers: Sequence[Server]) -> None:
     _ratio(report, "RETR under TLS", rates, "vsftpd", 1.0)
 
 
-def _beside(report: Report, ours: Tagfs) -> None:
-    """FIND while two sessions fetch the large file."""
+def beside(report: Report) -> None:
+    """FIND while two sessions fetch a large file."""
+    report.head("FIND beside downloads")
+    with _alone() as ours:
+        client = FtpClient(ours.address)
+        client.up(f"{FOLDER}/large", bytes(range(256)) * (MIB // 256), LARGE)
+        client.close()
+        _beside(report, ours)
 
+
+def _beside(report: Report, ours: Tagfs) -> None:
     def fetch(over: threading.Event) -> None:
         client = FtpClient(ours.address)
         while not over.is_set():
@@ -137,20 +157,24 @@ def _beside(report: Report, ours: Tagfs) -> None:
     line.close()
 
 
-def _small(report: Report, servers: Sequence[Server]) -> None:
-    report.head(f"{FILES:,} files of {SMALL} bytes, files/s")
-    for sessions in (1, 10):
-        what = "by one session" if sessions == 1 else f"by {sessions} sessions"
-        up = _in_turns(
-            report, f"STOR, durable, {what}", "files/s", servers, SMALL_ROUNDS, _shared(_store_share, sessions)
-        )
-        down = _in_turns(report, f"RETR, {what}", "files/s", servers, SMALL_ROUNDS, _shared(_fetch_share, sessions))
-        if sessions == 1:
-            _ratio(report, f"STOR, durable, {what}", up, "vsftpd", 1.0)
-            _ratio(report, f"RETR, {what}", down, "vsftpd", 0.9)
-        else:
-            _ratio(report, f"STOR, durable, {what}", up, "pyftpdlib", 1.0)
-            _ratio(report, f"RETR, {what}", down, "pyftpdlib", 1.0)
+def small(report: Report) -> None:
+    """Many small files by one session."""
+    _small(report, 1, "by one session", "vsftpd", 0.9)
+
+
+def crowd(report: Report) -> None:
+    """Many small files by ten sessions."""
+    _small(report, 10, "by ten sessions", "pyftpdlib", 1.0)
+
+
+def _small(report: Report, sessions: int, what: str, peer: str, least_down: float) -> None:
+    report.head(f"{FILES:,} files of {SMALL} bytes {what}, files/s")
+    with _servers() as servers:
+        stor, retr = f"STOR, durable, {what}", f"RETR, {what}"
+        up = _in_turns(report, stor, "files/s", servers, SMALL_ROUNDS, _shared(_store_share, sessions))
+        down = _in_turns(report, retr, "files/s", servers, SMALL_ROUNDS, _shared(_fetch_share, sessions))
+        _ratio(report, stor, up, peer, 1.0)
+        _ratio(report, retr, down, peer, least_down)
 
 
 _Share = Callable[[Server, str, range], None]
@@ -191,13 +215,18 @@ def _fetch_share(server: Server, label: str, share: range) -> None:
     client.close()
 
 
-def _many(report: Report, ours: Tagfs) -> None:
+def sessions(report: Report) -> None:
     """Many sessions, that are all there at once and then all store and fetch."""
+    with _alone() as ours:
+        _sessions(report, ours)
+
+
+def _sessions(report: Report, ours: Tagfs) -> None:
     report.head(f"{SESSIONS:,} sessions at once, each {EACH} times STOR and RETR of {TRANSFER // 1024} KiB")
     before = peak = ours.node.resident_bytes()
     gate = _FORK.Barrier(11)
     failures = _FORK.Value("i", 0)
-    processes = [_FORK.Process(target=_crowd, args=(ours, start, gate, failures)) for start in range(10)]
+    processes = [_FORK.Process(target=_tenth, args=(ours, start, gate, failures)) for start in range(10)]
     for process in processes:
         process.start()
     gate.wait()
@@ -215,7 +244,7 @@ def _many(report: Report, ours: Tagfs) -> None:
     report.add(evolve(row, goal=f"at most {SESSION_MIB:g} MiB", met=row.median <= SESSION_MIB))
 
 
-def _crowd(ours: Tagfs, start: int, gate: threading.Barrier, failures: object) -> None:
+def _tenth(ours: Tagfs, start: int, gate: threading.Barrier, failures: object) -> None:
     """A tenth of the sessions, each in a thread of its own."""
     ready = threading.Barrier(SESSIONS // 10 + 1)
 

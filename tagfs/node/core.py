@@ -21,6 +21,7 @@ from tagfs.model.vocabulary import KIND as TAG
 from tagfs.model.vocabulary import Vocabulary, definition
 from tagfs.node.contents.interfaces import IContents
 from tagfs.node.interfaces import Figure
+from tagfs.node.nearby import Nearby
 from tagfs.node.offload import Done, GroupCommit, Offload, Plan
 from tagfs.node.replication.interfaces import IReplication, Unreplicated
 from tagfs.storage.interfaces import MAX_PAGE, SMALL_CONTENT, Blob, IBlobStore, ICatalog
@@ -33,7 +34,8 @@ _RANDOM_BYTES = 10
 
 
 class Core:
-    """The shared parts of one node. ``readers`` answer queries, ``transfers`` move contents, ``writer`` commits.
+    """The shared parts of one node. ``readers`` answer queries, ``transfers`` move contents, ``writer`` commits; ``nearby``
+    answers short look-ups without any of these threads.
 
     ``now_ms`` is the wall clock in milliseconds since 1970.
     """
@@ -57,6 +59,7 @@ class Core:
         self.writer = writer
         self.readers = readers
         self.transfers = transfers
+        self.nearby = Nearby()
         self.now_ms = now_ms
         self.committer = GroupCommit(writer, catalog, blobs, self._hear)
         self.vocabulary = Vocabulary()

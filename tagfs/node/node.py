@@ -120,7 +120,8 @@ class Node:
 
     async def kept(self, principal: Principal, slot: str) -> int | None:
         principal.require(Role.READ, "asking for an unfinished upload")
-        return await self._core.transfers.run(lambda: self._core.blobs.kept(slot_name(principal, slot)))
+        core = self._core
+        return await core.nearby.run(core.transfers, lambda: core.blobs.kept(slot_name(principal, slot)))
 
     async def read(
         self,

@@ -17,7 +17,7 @@ from tagfs.model.record import Ref
 from tagfs.node.core import Core
 from tagfs.node.interfaces import EntryInfo, Found, IListing, IReading, TagCounts
 from tagfs.node.transfer import LargeReading, Reading
-from tagfs.storage.interfaces import MAX_PAGE, IBlobReader, ISelection
+from tagfs.storage.interfaces import MAX_PAGE, SMALL_CONTENT, IBlobReader, ISelection
 
 PIECE = 512
 """Entries that a listing without end gives at a time."""
@@ -104,7 +104,7 @@ async def named(core: Core, name: str, home: str | None) -> Sequence[Entry]:
     def work() -> Sequence[Entry]:
         return [core.vocabulary.show_entry(entry) for entry in core.catalog.named(name, home)]
 
-    return await core.readers.run(work)
+    return await core.nearby.run(core.readers, work)
 
 
 async def folders(core: Core, home: str, limit: int) -> Sequence[str]:
@@ -117,7 +117,7 @@ async def folders(core: Core, home: str, limit: int) -> Sequence[str]:
 async def entry(core: Core, identifier: str) -> Entry:
     """One entry, in the trash or not, with folded tags. Raises NotFound."""
     identifier = check_entry_id(identifier)
-    return await core.readers.run(lambda: _entry(core, identifier))
+    return await core.nearby.run(core.readers, lambda: _entry(core, identifier))
 
 
 def _entry(core: Core, identifier: str) -> Entry:
@@ -133,7 +133,7 @@ async def info(core: Core, identifier: str) -> EntryInfo:
     if core.contents is not None:
         known, nodes = await core.contents.copies(found)
         return EntryInfo(core.vocabulary.show_entry(found), home_of(found), known, nodes)
-    here = await core.readers.run(lambda: core.blobs.stat(found.content.digest)) is not None
+    here = await core.nearby.run(core.readers, lambda: core.blobs.stat(found.content.digest)) is not None
     copies = core.replication.copies(1 if here else 0)
     return EntryInfo(core.vocabulary.show_entry(found), home_of(found), copies, [core.node_id] if here else [])
 
@@ -147,14 +147,16 @@ async def open_content(core: Core, identifier: str, offset: int, length: int | N
         content = found.content if version is None else _version(found, version)
         if not 0 <= offset <= content.size or (length is not None and length < 0):
             raise BadRequest(f"offset {offset} is beyond the content, which has {content.size} bytes")
-        return found, content, core.blobs.open(content.digest) if core.contents is None else None
+        at_once = core.contents is None and content.size <= SMALL_CONTENT
+        return found, content, core.blobs.open(content.digest) if at_once else None
 
-    found, content, reader = await core.transfers.run(work)
+    found, content, reader = await core.nearby.run(core.transfers, work)
     rest = content.size - offset
     wanted = rest if length is None else min(length, rest)
-    if reader is None:
-        assert core.contents is not None
+    if core.contents is not None:
         return await core.contents.read(found, content, offset, wanted)
+    if reader is None:
+        reader = await core.transfers.run(lambda: core.blobs.open(content.digest))
     kind = Reading if reader.in_memory else LargeReading
     return kind(found, reader, core.transfers, offset, wanted)
 

@@ -28,6 +28,7 @@ from tagfs.node.members_only import members_only
 from tagfs.node.peers.interfaces import IPeers, Service
 from tagfs.node.transfer import Reading
 from tagfs.storage.holdings import holding
+from tagfs.storage.interfaces import SMALL_CONTENT, IBlobReader
 
 SWEEP_S = 10.0
 READ_AHEAD = 64
@@ -116,7 +117,7 @@ class Contents:
     async def read(self, entry: Entry, content: Content, offset: int, length: int) -> IReading:
         """See :class:`IContents`."""
         core, digest = self._core, content.digest
-        holders = await core.readers.run(lambda: core.catalog.holders(entry.id))
+        holders = await core.nearby.run(core.readers, lambda: core.catalog.holders(entry.id))
         sources = self._in_turn([node for node in holders if node != core.node_id], digest)
 
         def elsewhere(start: int, rest: int) -> ReadingElsewhere:
@@ -124,7 +125,7 @@ class Contents:
             return ReadingElsewhere(entry, way, start, rest, self._allowance)
 
         try:
-            reader = await core.transfers.run(lambda: core.blobs.open(digest))
+            reader = await self._open(content)
         except (NotFound, Corrupt) as error:
             if isinstance(error, Corrupt):
                 self.damaged(digest)
@@ -133,6 +134,16 @@ class Contents:
             return reading
         here = Reading(entry, reader, core.transfers, offset, length)
         return ReadingOn(here, elsewhere, lambda: self.damaged(digest))
+
+    async def _open(self, content: Content) -> IBlobReader:
+        core = self._core
+
+        def work() -> IBlobReader:
+            return core.blobs.open(content.digest)
+
+        if content.size <= SMALL_CONTENT:
+            return await core.nearby.run(core.transfers, work)
+        return await core.transfers.run(work)
 
     async def copies(self, entry: Entry) -> tuple[Copies, Sequence[str]]:
         """See :class:`IContents`."""

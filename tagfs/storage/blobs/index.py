@@ -13,7 +13,7 @@ import os
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -183,8 +183,13 @@ class Index:
         return sorted(found)[:limit]
 
     def in_segment(self, number: int) -> Sequence[bytes]:
-        """Digests that lie in a segment; reads the whole database."""
-        found = {row[0] for row in self._select("SELECT digest FROM items WHERE segment = ?", (number,))}
+        """Digests that lie in a segment; reads the whole database, on a connection of its own: look-ups must not wait."""
+        try:
+            with closing(_connect(self._path)) as reader:
+                rows = reader.execute("SELECT digest FROM items WHERE segment = ?", (number,)).fetchall()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        found = {row[0] for row in rows}
         found.update({**self._writing, **self._waiting})
         return [digest for digest in found if (place := self.find(digest)) is not None and place.segment == number]
 
