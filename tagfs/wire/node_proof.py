@@ -60,7 +60,9 @@ def same(given: str, wanted: str) -> bool:
 
 def encode_greeting(own: Introduction) -> bytes:
     """The first line of the server, without its line end."""
-    return encode_line("TAGFS", str(own.version), **_facts(own), caps="")[:-1]
+    facts = _facts(own)
+    boot = facts.pop("boot")
+    return encode_line("TAGFS", str(own.version), **facts, caps="", boot=boot)[:-1]
 
 
 def parse_greeting(line: bytes) -> Introduction:

@@ -135,7 +135,7 @@ def test_broken_answers_of_members(dice: random.Random, noise: list[bytes]) -> N
     line, transport = Outbound(own, "h:1", "", clock), Transport()
     line.ready.addErrback(lambda failure: None)
     line.makeConnection(transport)
-    greeting = b"TAGFS 1 node=id0 name=n cluster=- boot=c nonce=00 caps="
+    greeting = b"TAGFS 1 node=id0 name=n cluster=- nonce=00 caps= boot=c"
     line.dataReceived(greeting + b"\n")
     said = transport.value().splitlines()[-1].rpartition(b" proof=")[0]
     line.dataReceived(b"auth OK proof=%b\n" % proof(proof_key(KEY), "server", greeting, said, UNBOUND).encode())
