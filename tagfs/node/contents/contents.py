@@ -59,8 +59,17 @@ class Contents:
         self._hearing = Hearing(core.catalog, core.readers, peers, clock)
         self._fetching = Fetching(core.blobs, core.transfers, core.now_ms, self._elsewhere, self._arrived)
         self._surplus = Surplus(core, self._compared, peers, clock, self._seen, self._lost, drop_after_s)
-        self._owing = Owing(core, self._compared, self._fetching, clock, self._seen, self._surplus.watch, self._scanned)
-        self._telling = Telling(core.catalog, core.readers, peers, clock, boot, self._owing.consider, self._hearing.met)
+        self._telling = Telling(core.catalog, core.readers, peers, clock, boot, self.consider, self._hearing.met)
+        self._owing = Owing(
+            core,
+            self._compared,
+            self._fetching,
+            clock,
+            self._seen,
+            self._surplus.watch,
+            self._scanned,
+            self._telling.poke,
+        )
         for part in (self._serving, self._telling, self._hearing, self._surplus):
             part.serve(self._serve)
 

@@ -41,7 +41,8 @@ Surplus = Callable[[Sequence[Reference]], None]
 
 
 class Owing:
-    """Keeps the queue of what this node owes itself. ``scanned`` is awaited after each look at everything."""
+    """Keeps the queue of what this node owes itself. ``scanned`` is awaited after each look at everything,
+    ``noted`` called where contents were noted that turned out to be here."""
 
     log = Logger()
 
@@ -54,6 +55,7 @@ class Owing:
         view: Callable[[], View | None],
         surplus: Surplus,
         scanned: Callable[[], Awaitable[None]],
+        noted: Callable[[], None],
     ) -> None:
         self._core = core
         self._copies = copies
@@ -62,6 +64,7 @@ class Owing:
         self._view = view
         self._surplus = surplus
         self._scanned = scanned
+        self._noted = noted
         self._pace = Pace(clock, BYTES_PER_S)
         self._looks: deque[str] = deque()
         self._looking = False
@@ -121,6 +124,8 @@ class Owing:
             while self._looks and not self._closed:
                 part = [self._looks.popleft() for _ in range(min(LOOK_AT_ONCE, len(self._looks)))]
                 found = await self._core.readers.run(lambda part=part: self._copies.look(part))  # type: ignore[misc]
+                if any(each.here for each in found):
+                    self._noted()
                 await self._owe(
                     [Owed(each.content.digest, each.content.size, each.id) for each in found if not each.here]
                 )

@@ -63,6 +63,18 @@ def test_news_travel_in_a_moment(three):
     assert told < 60 * 12
 
 
+def test_a_content_that_others_have_already(three):
+    """A second entry with a content that every node holds: all hear of all copies of it, though nothing comes after it."""
+    w.store(three, three[1], b"the same", "first")
+    assert know_within(three, 5)
+    for node in three.up():
+        three.wait(three.store(node, f"at {node.id}", data=b"the same"))
+    assert know_within(three, 5)
+    second = w.store(three, three[1], b"the same", "last")
+    assert know_within(three, 5)
+    assert [len(node.catalog.holders(second.id)) for node in three.up()] == [3, 3, 3]
+
+
 def test_a_quick_restart_is_noticed(three):
     """A node that is back before anybody missed it begins its news anew; others ask for everything again."""
     some(three, 30)
