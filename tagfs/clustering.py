@@ -13,7 +13,7 @@ from attrs import define, field
 
 from tagfs.cluster.view import ClusterSettings, View
 from tagfs.doors import Doors
-from tagfs.errors import StartError
+from tagfs.errors import StartError, Unwelcome
 from tagfs.first_admin import FirstAdmin
 from tagfs.node.accounts import Accounts
 from tagfs.node.cluster.cluster import Cluster, Start
@@ -30,6 +30,7 @@ from tagfs.node.machine import machine
 from tagfs.node.peers.interfaces import Caller
 from tagfs.node.peers.key import read_cluster_key
 from tagfs.node.peers.peers import Peers
+from tagfs.node.recovery import Recovery
 from tagfs.node.replication.replication import Replication
 from tagfs.node.together import Together
 from tagfs.settings import Settings
@@ -45,11 +46,13 @@ class Neighbourhood:
     """This node's connections to others, and with a cluster's key its part in the cluster.
 
     Made in two steps: :meth:`listen` opens the node door, :meth:`join` makes what needs its address; then :meth:`start`.
+    ``dismissed`` is called once it is known that the cluster forgot this node.
     """
 
     reactor: Any
     settings: Settings
     directory: DataDirectory
+    dismissed: Callable[[], None]
     _boot: str = field(factory=lambda: token_hex(8))
     _key: bytes | None = None
     _peers: Peers = field(init=False)
@@ -58,6 +61,7 @@ class Neighbourhood:
     _contents: Contents | None = None
     _discovery: Discovery | None = None
     _first_admin: FirstAdmin | None = None
+    _recovery: Recovery | None = None
     _start: Start = field(init=False)
     _listener: tuple[str, int] = ("", 0)
 
@@ -106,7 +110,7 @@ class Neighbourhood:
             self._peers,
             self.reactor,
             CoreRecords(core),
-            StateFile(self.directory.path, offload),
+            StateFile(self.directory.path, offload, self.directory.formers),
             self._start,
             entries=lambda: core.catalog.statistics()["entries"] + core.catalog.statistics()["trash"] > 0,
             now_ms=core.now_ms,
@@ -116,6 +120,10 @@ class Neighbourhood:
         core.replication = replication
         core.contents = self._contents = Contents(core, self._peers, self.reactor, self._boot)
         cluster.watch(self._contents.see)
+        cluster.on_dismissal(self.dismissed)
+        self._recovery = Recovery(
+            core, self.reactor, self.directory.formers, lambda: not cluster.refusal and replication.complete
+        )
         if settings.discovery:
             self._discovery = Discovery(
                 self.reactor,
@@ -151,21 +159,21 @@ class Neighbourhood:
         """Begins to look for others. Raises what the catalog raises."""
         if self._cluster is not None:
             self._cluster.start()
-        for part in (self._contents, self._discovery, self._first_admin):
+        for part in (self._contents, self._discovery, self._first_admin, self._recovery):
             if part is not None:
                 part.start()
 
     def closers(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """What stops it, in the order in which it is to be called."""
-        parts = (self._first_admin, self._discovery, self._cluster, self._contents)
+        parts = (self._recovery, self._first_admin, self._discovery, self._cluster, self._contents)
         return [*(part.stop for part in parts if part is not None), self._stop_replication]
 
     async def _stop_replication(self) -> None:
         if self._replication is not None:
             self._replication.stop()
 
-    def _admit(self, caller: Caller) -> str:
-        return "" if self._cluster is None else self._cluster.unwelcome(caller)
+    def _admit(self, caller: Caller) -> Unwelcome | None:
+        return None if self._cluster is None else self._cluster.unwelcome(caller)
 
     def _beacon(self, network: Network) -> Beacon | None:
         assert self._cluster is not None

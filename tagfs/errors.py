@@ -54,6 +54,18 @@ class Forbidden(TagfsError):
     wire = "forbidden"
 
 
+class Unwelcome(Forbidden):
+    """A cluster does not let this node take part: another process has its id."""
+
+    wire = "refused"
+
+
+class Forgotten(Unwelcome):
+    """A cluster does not let this node take part, nor ever again under its id: it was forgotten."""
+
+    wire = "forgotten"
+
+
 class Conflict(TagfsError):
     """The thing exists already, or is in a state that does not allow this."""
 

@@ -60,6 +60,7 @@ class NodeService(Service):
     _closers: list[Callable[[], Coroutine[Any, Any, None] | None]] = field(factory=list)
     _doors: Doors = field(init=False)
     _password: str | None = None
+    _renewing: Deferred[None] | None = None
 
     def startService(self) -> None:
         """Starts everything, or nothing: then one line says why, and the process ends with exit code 1."""
@@ -77,7 +78,12 @@ class NodeService(Service):
     def stopService(self) -> Deferred[None]:
         """No new work; what is acknowledged is durable; then everything is let go of, the last opened first."""
         super().stopService()  # type: ignore[no-untyped-call]
-        return Deferred.fromCoroutine(self._stop())
+        return Deferred.fromCoroutine(self._stop_all())
+
+    async def _stop_all(self) -> None:
+        if self._renewing is not None:
+            await self._renewing
+        await self._stop()
 
     def _start(self) -> None:
         settings = self.settings
@@ -100,8 +106,8 @@ class NodeService(Service):
         core.reports.append(lag.figures)
         self._closers.append(lag.stop)
         accounts = Accounts(core, self._threads(LOGINS, "logins"), self.reactor, self._anonymous())
-        doors = self._doors = Doors(self.reactor, settings, self._is_guarded(accounts))
-        neighbourhood = Neighbourhood(self.reactor, settings, directory)
+        doors = self._doors = Doors(self.reactor, settings, self._is_guarded(accounts, directory))
+        neighbourhood = Neighbourhood(self.reactor, settings, directory, lambda: self._dismissed(directory))
         neighbourhood.listen(doors)
         self._closers.append(doors.close)
         together = neighbourhood.join(core, accounts, self._password, pools["transfers"])
@@ -143,7 +149,8 @@ class NodeService(Service):
         """An old data directory whose stores are gone (a disk that is not mounted) must not look like an empty one."""
         for url, default in ((self.settings.catalog, "catalog"), (self.settings.blobs, "blobs")):
             path: Path = directory.path / default
-            if url is None and not directory.fresh and not (path.is_dir() and any(path.iterdir())):
+            made = not (directory.fresh or (directory.renewed and default == "catalog"))
+            if url is None and made and not (path.is_dir() and any(path.iterdir())):
                 raise StartError(
                     f"{path} is missing or empty in a data directory that had it; mount or restore it, or start with another "
                     "--data"
@@ -160,10 +167,10 @@ class NodeService(Service):
                 "made the user admin, with the password in {file}", file=str(self.settings.admin_password_file)
             )
 
-    def _is_guarded(self, accounts: Accounts) -> bool:
+    def _is_guarded(self, accounts: Accounts, directory: DataDirectory) -> bool:
         """Whether files may be served to other machines: there are users, or will be, or the operator wants everybody."""
         settings = self.settings
-        joins = settings.cluster_key is not None and bool(settings.join)
+        joins = settings.cluster_key is not None and bool(settings.join or directory.formers)
         return accounts.exist or settings.anonymous != "none" or self._password is not None or joins
 
     def _anonymous(self) -> Principal:
@@ -182,6 +189,32 @@ class NodeService(Service):
             "web": web and f"{_web_scheme(self.settings.web)}://{web}",
             "node": str(self.settings.advertise or addresses.get("node") or "") or None,
         }
+
+    def _dismissed(self, directory: DataDirectory) -> None:
+        """The cluster forgot this node."""
+        if self.settings.catalog is not None:
+            self.log.error(
+                "this node was forgotten by its cluster; to take part again, it starts anew with another, empty catalog"
+            )
+        elif self._renewing is None:
+            self._renewing = Deferred.fromCoroutine(self._begin_anew(directory))
+
+    async def _begin_anew(self, directory: DataDirectory) -> None:
+        """Stops, and starts again as another node, in the same process and with the same contents."""
+        self.log.warn(
+            "this node was forgotten by its cluster; it begins anew under another id, and what only it knew will be found in "
+            "/@recovered"
+        )
+        try:
+            directory.begin_anew()
+            await self._stop()
+            self._renewing = None
+            if self.running:
+                self._start()
+        except (TagfsError, OSError) as error:
+            self.log.critical("the node cannot begin anew: {error}", error=error)
+            await self._stop()
+            self.reactor.stop()
 
     async def _stop(self) -> None:
         while self._closers:

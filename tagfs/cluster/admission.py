@@ -13,7 +13,7 @@ from attrs import define, field
 from tagfs.cluster.effects import Asked
 from tagfs.cluster.members import MAX_MEMBERS, Roll, check_member
 from tagfs.cluster.view import Member
-from tagfs.errors import BadRequest
+from tagfs.errors import BadRequest, Forgotten
 
 LOOK_S = 2.5
 """Seconds in which the run known so far may show that it lives."""
@@ -25,14 +25,8 @@ REFUSED_S = 60.0
 TWICE = "another process with this node's id is running; give each node a data directory of its own"
 GONE = {
     "left": "this node left the cluster; to take part again, it starts anew with an empty data directory",
-    "forgotten": "this node was forgotten by the cluster; to take part again, it starts anew with an empty data directory",
+    "forgotten": "this node was forgotten by the cluster; it can take part again only as another node",
 }
-
-
-def is_final(text: str) -> bool:
-    """Whether an error says that this node must not take part; the connection itself says so where it is
-    refused at once."""
-    return any(f"refused: {words}" in text for words in (TWICE, *GONE.values()))
 
 
 @define
@@ -131,7 +125,7 @@ def objection(asked: Asked, roll: Roll) -> tuple[str, str] | None:
     """Why a joiner is refused (wire code, text), or None."""
     known = roll.members.get(asked.node)
     if known is not None and not known.present:
-        return "forbidden", GONE[known.state]
+        return Forgotten.wire if known.state == "forgotten" else "forbidden", GONE[known.state]
     if known is None and len(roll.members) >= MAX_MEMBERS:
         return "too-large", f"the cluster has {MAX_MEMBERS} members, which is the most"
     if known is None and asked.facts.get("entries") and not asked.facts.get("merge"):

@@ -171,6 +171,10 @@ class Say(NamedTuple):
     text: str
 
 
+class Dismissed(NamedTuple):
+    """The cluster forgot this node: it may begin anew under another id, and never again under this one."""
+
+
 class Hear(NamedTuple):
     """Hand on what a member's answer told of itself for other parts of the node, and when it was asked."""
 
@@ -179,4 +183,4 @@ class Hear(NamedTuple):
     asked_at: float
 
 
-Effect: TypeAlias = Ask | Reply | Decline | Meet | Keep | Drop | Change | Merge | Persist | Say | Hear
+Effect: TypeAlias = Ask | Reply | Decline | Meet | Keep | Drop | Change | Merge | Persist | Say | Dismissed | Hear

@@ -16,6 +16,7 @@ from tagfs.cluster.effects import (
     Ask,
     Asked,
     Change,
+    Dismissed,
     Effect,
     Event,
     Failed,
@@ -34,6 +35,7 @@ from tagfs.cluster.pings import read_ping
 from tagfs.cluster.requests import JOIN_TIMEOUT_S, OWN_FIELDS, PROBE_TIMEOUT_S, Requests
 from tagfs.cluster.standing import BYE, EXCHANGE, JOIN, PING, PROBE, Self, Standing
 from tagfs.cluster.view import ClusterSettings, Member, View
+from tagfs.errors import Conflict, Forbidden, Forgotten, Unwelcome
 from tagfs.model.record import Record
 
 AGAIN_S = 5.0
@@ -42,6 +44,10 @@ REFUSED_PAUSE_S = 10.0
 """Seconds for which a node that the others refuse leaves them alone."""
 AT_ONCE_S = 1.0
 """A ping that fails within this many seconds had no connection, rather than no answer."""
+
+
+_REFUSED = frozenset({Forbidden.wire, Conflict.wire, Unwelcome.wire, Forgotten.wire})
+"""What a ping fails with where the other node does not take this one for a member."""
 
 
 class Membership:
@@ -73,14 +79,11 @@ class Membership:
         peer = self.standing.detector.peers.get(member.id)
         return ALIVE if member.id == self.standing.me else DEAD if peer is None else peer.state
 
-    def objection_to(self, node: str, boot: str, now: float) -> str:
-        """Why a node may not speak as a member; empty where it may."""
-        member = self.standing.roll.members.get(node)
-        if member is None:
-            return "this node is no member of the cluster"
-        if member.state == "forgotten":
-            return admission.GONE[member.state]
-        return admission.TWICE if self.standing.admission.is_refused(node, boot, now) else ""
+    def objection_to(self, node: str, boot: str, now: float) -> Unwelcome | None:
+        """Why a member may not connect; None where it may."""
+        if self.standing.roll.members[node].state == "forgotten":
+            return Forgotten(admission.GONE["forgotten"])
+        return Unwelcome(admission.TWICE) if self.standing.admission.is_refused(node, boot, now) else None
 
     def stop(self) -> list[Ask]:
         """What to say at a clean stop."""
@@ -239,12 +242,14 @@ class Membership:
 
     def _failed(self, event: Failed, now: float) -> Iterator[Effect]:
         standing = self.standing
+        if event.code == Forgotten.wire:
+            yield from self._dismiss()
         if event.verb == JOIN:
             if not standing.cluster:
                 stubborn = event.code not in ("unavailable", "internal")
                 yield from standing.entrance.fail(event.text, now, stubborn)
         elif event.verb == PING:
-            if event.code in ("forbidden", "conflict") or admission.is_final(event.text):
+            if event.code in _REFUSED:
                 yield from self._refuse(event, now)
             elif event.code == "missing":
                 yield standing.exchange(event.node, standing.roll.records.values())
@@ -259,6 +264,11 @@ class Membership:
             standing.refused = event.text
             standing.version += 1
         standing.refused_until = now + REFUSED_PAUSE_S
+
+    def _dismiss(self) -> Iterator[Effect]:
+        if not self.standing.dismissed:
+            self.standing.dismissed = True
+            yield Dismissed()
 
     # --- meetings -------------------------------------------------------------------------------------------------
 
@@ -329,6 +339,9 @@ class Membership:
                 if old.present and roll.members[node].state == "left" and peer is not None and peer.state != DEAD:
                     standing.parting.add(node)
             yield from standing.connect(now)
+        own = roll.members.get(standing.me)
+        if own is not None and own.state == "forgotten":
+            yield from self._dismiss()
         yield from self._requests.learnt()
 
     def _push(self, changed: list[Record]) -> Iterator[Effect]:

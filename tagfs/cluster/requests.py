@@ -10,7 +10,7 @@ from tagfs.cluster.effects import Asked, Change, Decline, Effect, Heard, Keep, M
 from tagfs.cluster.members import Roll, member_fields, member_ref
 from tagfs.cluster.pings import read_ping, write_ping
 from tagfs.cluster.standing import BYE, EXCHANGE, JOIN, PING, PROBE, Standing
-from tagfs.errors import BadRequest
+from tagfs.errors import BadRequest, Forgotten
 from tagfs.model.record import Value
 
 PROBE_TIMEOUT_S = 1.5
@@ -69,7 +69,7 @@ class Requests:
         if member is None:
             # Whoever joined by way of another brings its own record, until that other one's news are here.
             return None if event.verb == EXCHANGE else ("missing", "this node does not know of you yet")
-        return None if member.state != "forgotten" else ("forbidden", admission.GONE[member.state])
+        return None if member.state != "forgotten" else (Forgotten.wire, admission.GONE[member.state])
 
     def _objection_to_joiner(self, event: Asked) -> tuple[str, str] | None:
         standing = self._standing

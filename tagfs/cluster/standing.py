@@ -65,6 +65,7 @@ class Standing:
         self.other: dict[str, str] = {}
         self.refused = ""
         self.refused_until = 0.0
+        self.dismissed = False
         self.clock_refusal = ""
         self.askable: list[str] = []
         self.remembered = own.remembered

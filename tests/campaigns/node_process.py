@@ -66,6 +66,13 @@ class NodeProcess:
             time.sleep(0.01)
         raise AssertionError(f"the node does not listen after {START_LIMIT_S} s:\n{self._tail()}")
 
+    def look_again(self) -> None:
+        """Reads ``run.json`` again, where the node wrote another one since it was started."""
+        try:
+            self.facts = json.loads((self.data / "run.json").read_text())
+        except FileNotFoundError:
+            pass
+
     @property
     def running(self) -> bool:
         """Whether there is a process, stopped by SIGSTOP or not."""

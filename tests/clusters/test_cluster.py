@@ -11,7 +11,7 @@ import pytest
 from tagfs.client import Client
 from tagfs.client.errors import Refused
 from tests.campaigns.cluster.network import Segments
-from tests.campaigns.cluster.nodes import NOTICED_S, Cluster, all_see, until
+from tests.campaigns.cluster.nodes import NOTICED_S, Cluster, Member, all_see, until
 from tests.campaigns.node_process import NodeProcess
 
 pytestmark = pytest.mark.slow
@@ -136,7 +136,7 @@ def test_a_founder_with_entries_joins_another_cluster_only_with_merge(cluster: C
 
 
 def test_leave_and_forget(cluster: Cluster) -> None:
-    """A node that leaves is told apart from one that is dead; one that was forgotten is refused when it comes back."""
+    """A node that leaves is told apart from one that is dead; one that was forgotten is not listed any more."""
     members = cluster.start("a", "b", "c")
     first, second, third = members
     until(lambda: all_see(members), "all see each other")
@@ -148,9 +148,65 @@ def test_leave_and_forget(cluster: Cluster) -> None:
     with first.client() as client:
         client.request("NODE-FORGET c")
     until(lambda: third.id not in first.nodes(), "c is forgotten", 3)
+
+
+def test_what_only_a_forgotten_node_knew_is_recovered(cluster: Cluster) -> None:
+    """A node that was forgotten comes back as another one: what only it had is in /@recovered for all, once; what the others
+    deleted meanwhile stays deleted, and what they have stays as it is."""
+    members = cluster.start("a", "b", "c")
+    first, second, third = members
+    until(lambda: all_see(members), "all see each other")
+    with first.client() as client:
+        client.add("common", b"everybody has it", tags=["Kept"])
+        client.add("purged", b"gone meanwhile", tags=["old"])
+    until(lambda: names(third) == ["common", "purged"], "c has heard of it")
+    for other in (first, second):
+        other.kill()
+    until(lambda: third.sees([first, second], "dead"), "c is cut off")
+    large = secrets.token_bytes(3 << 20)
+    with third.client() as client:
+        client.add("only here", b"precious", tags=["Lonely", "two words"])
+        client.add("large", large)
+        client.add_tags("Kept", ["a tag that is lost"])
+    third.kill()
+    for other in (first, second):
+        other.start()
+    until(lambda: all_see([first, second]), "a and b are back")
+    until(lambda: first.sees([third], "dead"), "c is dead")
+    with first.client() as client:
+        client.delete("old")
+        client.purge("old")
+        client.request("NODE-FORGET c")
+    former = third.id
     third.start()
-    until(lambda: third.said("forgotten"), "c is told that it was forgotten")
-    assert third.id not in first.nodes()
+    assert third.id == former
+
+    def renewed() -> bool:
+        third.look_again()
+        return third.id != former and all_see(members)
+
+    until(renewed, "c is there again, as another node", 30)
+    recovered = ["common", "large", "only here"]
+    until(lambda: [names(member) for member in members] == [recovered] * 3, "what only c had is everywhere", 30)
+    for member in members:
+        with member.client() as client:
+            (row,) = client.find("lonely")
+            assert row.tags == ("Lonely", "two words")
+            assert [row.name for row in client.find('home:"@recovered/lonely/two words"')] == ["only here"]
+            assert not list(client.find('"a tag that is lost"'))
+            got = bytearray()
+            client.get(next(iter(client.find("name:large"))).id, got.extend)
+            assert got == large
+    third.stop()
+    third.start()
+    until(lambda: all_see(members), "c is there after a restart")
+    assert third.id != former and names(third) == recovered
+
+
+def names(member: Member) -> list[str]:
+    """The names of all entries that a node knows of."""
+    with member.client() as client:
+        return sorted(row.name for row in client.find())
 
 
 def test_settings_hold_for_the_whole_cluster(cluster: Cluster) -> None:

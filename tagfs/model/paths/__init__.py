@@ -7,6 +7,7 @@ which names, and ``folders`` which directories it has. All of it is pure.
 from tagfs.model.entry import home_of
 from tagfs.model.paths.folders import MAX_LISTED_LEVEL, child_folder, narrowing
 from tagfs.model.paths.place import (
+    RECOVERED,
     VIEWS,
     Place,
     QueryFolder,
@@ -27,6 +28,7 @@ from tagfs.model.paths.virtual import TOP, VirtualPath
 __all__ = [
     "MAX_LISTED_LEVEL",
     "RECENT",
+    "RECOVERED",
     "TOP",
     "VIEWS",
     "NameStream",

@@ -34,7 +34,7 @@ class TagFolder:
 
 @frozen
 class Tree:
-    """``/@tree/a/b``: entries whose home is ``a/b``; empty for the top of the tree."""
+    """``/@tree/a/b``: entries whose home is ``a/b``; empty for the top of the tree. ``/@recovered/a`` is one, too."""
 
     home: str
 
@@ -71,6 +71,8 @@ Place: TypeAlias = Root | TagFolder | Tree | SavedSearches | QueryFolder | Recen
 
 VIEWS = ("@query", "@recent", "@trash", "@tree", "@untagged")
 """The directories of ``/`` that are no tags, by name. No tag begins with ``@``."""
+RECOVERED = "@recovered"
+"""The home of what a node had that its cluster forgot: ``/@recovered`` is ``/@tree/@recovered``, and listed where it is not empty."""
 
 
 def is_view(name: str) -> bool:
@@ -102,6 +104,8 @@ def _view(path: VirtualPath, first: str, rest: list[str]) -> Place:
         return Tree("/".join(rest))
     if first == "@query":
         return QueryFolder("/".join(rest)) if rest else SavedSearches()
+    if first == RECOVERED:
+        return Tree("/".join((RECOVERED, *rest)))
     flat: dict[str, Place] = {"@recent": Recent(), "@untagged": UntaggedView(), "@trash": Trash()}
     if rest or first not in flat:
         raise NotFound(f"{path}: no such directory")

@@ -24,7 +24,7 @@ from tagfs.cluster.orders import find_member, order, settings_change
 from tagfs.cluster.pings import MOST_OTHER, OWN
 from tagfs.cluster.standing import BYE, EXCHANGE, JOIN, PING, PROBE, Self
 from tagfs.cluster.view import ClusterSettings, Member, View
-from tagfs.errors import Unavailable
+from tagfs.errors import Unavailable, Unwelcome
 from tagfs.model.record import Record, Ref, Value
 from tagfs.node.cluster.interpreter import Interpreter, Listener, call_of
 from tagfs.node.cluster.records import Records
@@ -141,6 +141,10 @@ class Cluster:
         of its other parts, about once a second each."""
         self._interpreter.listeners.append(listener)
 
+    def on_dismissal(self, call: Callable[[], None]) -> None:
+        """Calls that once it is known that the cluster forgot this node."""
+        self._interpreter.dismissed = call
+
     def heard(self, address: str, node: str, cluster: str, founding: bool) -> None:
         """A beacon of the same key: that node listens at ``address``, in that cluster (empty: none yet); ``founding``: it waits
         whether to found one."""
@@ -163,10 +167,10 @@ class Cluster:
         founded, so that it may still meet, and perhaps join, another one of the same key."""
         return "" if self.membership.standing.is_alone() else self.view.cluster
 
-    def unwelcome(self, caller: Caller) -> str:
-        """Why a node may not even connect (it was forgotten, or is a second process of one id); empty where it may."""
+    def unwelcome(self, caller: Caller) -> Unwelcome | None:
+        """Why a node may not even connect (it was forgotten, or is a second process of one id); None where it may."""
         known = caller.node in self.view.members
-        return self.membership.objection_to(caller.node, caller.boot, self._seconds()) if known else ""
+        return self.membership.objection_to(caller.node, caller.boot, self._seconds()) if known else None
 
     async def leave(self, node: str) -> None:
         """Takes a node out of the cluster for good; it is alive and hands over what it has. ``node``: id, name, or the

@@ -45,6 +45,8 @@ class Interpreter:
         now_ms: Callable[[], int],
     ) -> None:
         self.listeners: list[Listener] = []
+        self.dismissed: Callable[[], None] = lambda: None
+        """Called once the cluster was found to have forgotten this node."""
         self._peers = peers
         self._clock = clock
         self._records = records
@@ -118,6 +120,8 @@ class Interpreter:
                 self._note_failure(self._records.merge(records))
             case do.Persist(cluster, incarnations, addresses):
                 return self._persist(Stored(cluster, incarnations, addresses))
+            case do.Dismissed():
+                self.dismissed()
             case do.Say(level, text):
                 self.log.emit(LogLevel.lookupByName(level), "{text}", text=text)
             case do.Hear(node, facts, asked_at):

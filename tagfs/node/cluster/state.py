@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -36,16 +37,24 @@ class State(Protocol):
 
 
 class StateFile:
-    """A :class:`State` in a data directory."""
+    """A :class:`State` in a data directory. A node that began anew finds its cluster where it was, in one of the directories
+    ``formers``."""
 
-    def __init__(self, directory: Path, offload: Offload) -> None:
+    def __init__(self, directory: Path, offload: Offload, formers: Sequence[Path] = ()) -> None:
         self._path = directory / FILE
         self._offload = offload
+        self._formers = formers
 
     def load(self) -> Stored:
         """Raises StartError where the file cannot be read: without it a node might found a second cluster."""
+        if self._path.exists():
+            return self._read(self._path)
+        found = [self._read(former / FILE) for former in self._formers]
+        return Stored(addresses=tuple(dict.fromkeys(address for each in found for address in each.addresses)))
+
+    def _read(self, path: Path) -> Stored:
         try:
-            found = json.loads(self._path.read_bytes())
+            found = json.loads(path.read_bytes())
             if found["format"] != FORMAT:
                 raise ValueError(f"it has format {found['format']!r}")
             return Stored(str(found["cluster"]), int(found["incarnations"]), tuple(map(str, found["addresses"])))
@@ -53,7 +62,7 @@ class StateFile:
             return Stored()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StartError(
-                f"{self._path} cannot be read: {error}; remove it, and start with --join to find the cluster again"
+                f"{path} cannot be read: {error}; remove it, and start with --join to find the cluster again"
             ) from error
 
     def save(self, stored: Stored) -> Deferred[None]:

@@ -26,7 +26,7 @@ _NAMED: Mapping[str, Any] = {
     for kind in (
         *(words.Tick, words.Learnt, words.Heard, words.Met, words.Missed, words.Asked, words.Answered, words.Failed),
         *(words.Ask, words.Reply, words.Decline, words.Meet, words.Keep, words.Drop, words.Change, words.Merge),
-        *(words.Persist, words.Say, words.Hear, Ref, Self, Member, ClusterSettings),
+        *(words.Persist, words.Say, words.Dismissed, words.Hear, Ref, Self, Member, ClusterSettings),
     )
 }
 

@@ -12,7 +12,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tagfs.errors import BadRequest, Forbidden, TagfsError, TooLarge, Unavailable
+from tagfs.errors import BadRequest, Forbidden, TagfsError, TooLarge, Unavailable, Unwelcome
 from tagfs.node.peers import limits
 from tagfs.node.peers.interfaces import Greeting
 from tagfs.node.peers.lanes import Lanes
@@ -184,7 +184,9 @@ class Outbound(Protocol):
     def _conclude(self, event: Event) -> None:
         assert self._opening is not None
         if isinstance(event, Refused):
-            self.give_up(Forbidden(f"it refuses this node: {plain(event.text) or event.kind}"))
+            said = error_from(event.code, "")
+            kind = type(said) if isinstance(said, Unwelcome) else Forbidden
+            self.give_up(kind(f"it refuses this node: {plain(event.text) or event.kind}"))
         elif isinstance(event, Answered) and same(event.answer.facts.get("proof", ""), self._opening.expected):
             self._proved = True
             self._reader.trust()

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.logger import Logger
 
-from tagfs.errors import TagfsError, Unavailable
+from tagfs.errors import TagfsError, Unavailable, Unwelcome
 from tagfs.node.peers import limits
 from tagfs.node.peers.asking import Outbound, Question
 from tagfs.wire.node_messages import Answer, Call
@@ -35,6 +35,7 @@ class Link:
         self._hurried = False
         self._random = Random()
         self._why = ""  # the last round of dialling failed for this reason
+        self._kind: type[TagfsError] = Unavailable  # of that failure
         self._waiting: list[Question] = []  # for the connection that is being made
         self._stopped = False
 
@@ -68,7 +69,7 @@ class Link:
             line.give_up(Unavailable("there is a connection already"))
             return
         self.line = line
-        self._why = ""
+        self._why, self._kind = "", Unavailable
         line.ended.addCallback(lambda why: self._went(line, why))
         waiting, self._waiting = self._waiting, []
         for question in waiting:
@@ -78,10 +79,10 @@ class Link:
         self._end_pause()
 
     def ask(self, call: Call, timeout_s: float) -> Deferred[Answer]:
-        """As in IPeers. Fails at once where the last round of dialling failed."""
+        """As in IPeers. Fails at once where the last round of dialling failed; with Unwelcome where the node refused this one."""
         question: Question
         if self.line is None and (self._why or self._keeping is None or len(self._waiting) >= limits.ASKED_QUEUE):
-            return fail(Unavailable(f"{self.node} cannot be reached: {self._why or 'there is no connection'}"))
+            return fail(self._kind(f"{self.node} cannot be reached: {self._why or 'there is no connection'}"))
         question = Question(call, Deferred(lambda _: self._given_up(question)))
         question.late = self._clock.callLater(timeout_s, self._late, question)
         if self.line is None:
@@ -123,11 +124,13 @@ class Link:
     async def _round(self) -> None:
         """Dials each address once, until one of them answers."""
         reasons = []
+        kind: type[TagfsError] = Unavailable
         for address in self._addresses:
             try:
                 line = await self._dial(address, self.node)
             except TagfsError as error:
                 reasons.append(str(error))
+                kind = type(error) if isinstance(error, Unwelcome) else kind
             except CancelledError:
                 raise
             except Exception:  # noqa: BLE001 - a bug at one address must not end the dialling
@@ -141,8 +144,8 @@ class Link:
         why = "; ".join(reasons) or "it has no address"
         if why != self._why:
             self.log.info("cannot reach {node}: {why}", node=self.node, why=why)
-        self._why = why
-        self._settle_waiting(Unavailable(f"{self.node} cannot be reached: {why}"))
+        self._why, self._kind = why, kind
+        self._settle_waiting(kind(f"{self.node} cannot be reached: {why}"))
 
     async def _lost(self, line: Outbound) -> None:
         """Waits until the connection is gone."""

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tagfs.errors import Unavailable
+from tagfs.errors import Unavailable, Unwelcome
 from tagfs.node.identity import Identity
 from tagfs.node.peers.asking import Outbound
 from tagfs.node.peers.dialling import dial
@@ -30,15 +30,15 @@ def nowhere() -> str:
     return ""
 
 
-def everybody(caller: Caller) -> str:
+def everybody(caller: Caller) -> Unwelcome | None:
     """Whoever has the key is welcome."""
-    return ""
+    return None
 
 
 @implementer(IPeers)
 class Peers:
     """``key`` are the bytes of the cluster's key, None for a node that is alone; ``address`` and ``cluster`` are asked whenever this
-    node introduces itself; ``admit`` says at each introduction why that node is not welcome, or nothing. ``door`` is the
+    node introduces itself; ``admit`` says at each introduction why that node is not welcome, or None. ``door`` is the
     factory to listen with."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Peers:
         tls: bool = True,
         address: Callable[[], str] = nowhere,
         cluster: Callable[[], str] = nowhere,
-        admit: Callable[[Caller], str] = everybody,
+        admit: Callable[[Caller], Unwelcome | None] = everybody,
         version: int = VERSION,
     ) -> None:
         self.id = identity.id

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from attrs import frozen
 
-from tagfs.errors import Forbidden, TagfsError
+from tagfs.errors import Forbidden, TagfsError, Unwelcome
 from tagfs.node.identity import Identity
 from tagfs.node.peers.interfaces import Caller
 from tagfs.wire.node_lines import VERSION, BadLine
@@ -34,7 +34,7 @@ AUTH_TAG = "auth"
 @frozen
 class Own:
     """This node, as it shows itself to others. ``key`` is :func:`~tagfs.wire.node_proof.proof_key`'s, None for a node that is
-    alone; ``address`` and ``cluster`` are asked when needed; ``admit`` says why a caller is not welcome, or nothing."""
+    alone; ``address`` and ``cluster`` are asked when needed; ``admit`` says why a caller is not welcome, or None."""
 
     identity: Identity
     name: str
@@ -43,7 +43,7 @@ class Own:
     tls: bool
     address: Callable[[], str]
     cluster: Callable[[], str]
-    admit: Callable[[Caller], str]
+    admit: Callable[[Caller], Unwelcome | None]
     version: int = VERSION
 
     @property
@@ -98,9 +98,9 @@ def judge(own: Own, greeting: bytes, line: bytes, channel: Channel) -> Welcome:
     if said.cluster and mine and said.cluster != mine:
         raise Refusal("cluster", f"this node is in the cluster {mine}, not in {said.cluster}")
     caller = Caller(said.node, said.boot, said.address or channel.address)
-    reason = own.admit(caller) if said.node else ""
-    if reason:
-        raise Refusal("refused", reason)
+    reason = own.admit(caller) if said.node else None
+    if reason is not None:
+        raise Refusal(reason.wire, str(reason))
     return Welcome(caller, proof(own.key, SERVER, greeting, covered, channel.binding))
 
 

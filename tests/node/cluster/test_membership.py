@@ -336,4 +336,4 @@ def test_strangers_may_connect_and_join(world):
     """Nobody is turned away at the door for not being a member yet."""
     one, two = world.form(2)
     for caller in (Caller(two.id, two.peers.boot, two.address), Caller("stranger", "b", "s:1")):
-        assert one.cluster.unwelcome(caller) == ""
+        assert one.cluster.unwelcome(caller) is None

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
-from tagfs.errors import Forbidden, Unavailable
+from tagfs.errors import Forbidden, Forgotten, Unavailable
 from tagfs.node.identity import Identity, node_id
 from tagfs.node.peers.interfaces import Caller
 from tagfs.wire.node_messages import Call
@@ -221,16 +221,19 @@ async def test_not_admitted(world: World, log: list[str]) -> None:
     """Membership has the last word: a forgotten node that comes back, a second process with a living node's id."""
     asked: list[Caller] = []
 
-    def admit(caller: Caller) -> str:
+    def admit(caller: Caller) -> Forgotten | None:
         asked.append(caller)
-        return "this node was forgotten" if caller.node == identity(2).id else ""
+        return Forgotten("this node was forgotten") if caller.node == identity(2).id else None
 
     a, b, c = world.peers(1, admit=admit), world.peers(2), world.peers(3)
     error = await failure_of(b.meet(world.addresses[a]))
-    assert isinstance(error, Forbidden) and "this node was forgotten" in str(error)
+    assert isinstance(error, Forgotten) and "this node was forgotten" in str(error)
     assert any("refused" in line and "this node was forgotten" in line for line in log)
     assert await c.meet(world.addresses[a])
     assert [(caller.node, caller.boot) for caller in asked] == [(b.id, "boot2"), (c.id, "boot3")]
+    b.keep(a.id, [world.addresses[a]])
+    for _round in ("while it is dialled", "once it is known"):
+        assert isinstance(await failure_of(b.ask(a.id, Call("ANY"))), Forgotten)
 
 
 async def test_own_id(world: World) -> None:

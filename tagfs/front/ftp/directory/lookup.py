@@ -12,6 +12,7 @@ from tagfs.model.names import fold, name_key
 from tagfs.model.order import NEWEST, Scope, Sort
 from tagfs.model.paths import (
     RECENT,
+    RECOVERED,
     VIEWS,
     Place,
     QueryFolder,
@@ -101,7 +102,8 @@ class Lookup:
             used = {fold(tag): tag for tag, _ in counts.tags}
             declared = await self.node.declared(self.principal)
             tags = {fold(tag): tag for tag in declared} | used
-            return [*VIEWS, *narrowing(place, 0, [(tag, 0) for tag in tags.values()])]
+            views = [*VIEWS, RECOVERED] if await self.has_home(RECOVERED) else VIEWS
+            return [*views, *narrowing(place, 0, [(tag, 0) for tag in tags.values()])]
         if isinstance(place, TagFolder):
             return await self._narrowing(place)
         if isinstance(place, Tree):
