@@ -22,6 +22,7 @@ COMMANDS = {
     "get": "fetching:get",
     "cat": "fetching:cat",
     "export": "exporting:export",
+    "backup": "exporting:backup",
     "add-tags": "tagging:add_tags",
     "delete-tags": "tagging:delete_tags",
     "rename-tag": "tagging:rename_tag",
@@ -42,13 +43,11 @@ COMMANDS = {
     "completion": "completion:completion",
 }
 """Name to module and attribute, in the order of the help."""
-LATER = {"backup": "later:backup"}
-"""Commands that are known but not there yet; not in the help."""
 
 
 @click.group(
     cls=MainGroup,
-    lazy={name: f"tagfs.cli.commands.{place}" for name, place in (COMMANDS | LATER).items()},
+    lazy={name: f"tagfs.cli.commands.{place}" for name, place in COMMANDS.items()},
     params=global_options(environment=True),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )

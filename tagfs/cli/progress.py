@@ -50,5 +50,8 @@ class Share:
 def progress(session: Session, entries: int, label: str) -> Iterator[Bar]:
     """A bar for so many entries, each a :class:`Share` of it."""
     hidden = session.json or not sys.stderr.isatty()
-    with click.progressbar(length=entries * UNITS, label=label, file=sys.stderr, hidden=hidden) as bar:
+    # Without the time that is left: entries differ in size, and click takes a slow first one for hours to come.
+    with click.progressbar(
+        length=entries * UNITS, label=label, file=sys.stderr, hidden=hidden, show_eta=False, show_percent=True
+    ) as bar:
         yield bar

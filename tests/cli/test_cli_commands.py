@@ -330,15 +330,6 @@ def test_completion_asks_the_node(tagfs, store):
     assert "_TAGFS_COMPLETE" in tagfs("completion", "bash").stdout
 
 
-@pytest.mark.parametrize("words", [["backup"], ["backup", "--to", "x"]])
-def test_commands_of_later_versions(tagfs, words):
-    """Who asks for one is told that it is not there and what is; the help does not list it."""
-    said = tagfs(*words, code=2).stderr
-    assert f"'tagfs {words[0]}' is not in this version; " in said
-    assert said.count("\n") == 1
-    assert "backup" not in tagfs("--help").stdout
-
-
 def test_what_is_no_file_can_come_through_the_standard_input(tagfs):
     """The refusal of a device or a pipe says how its bytes are stored."""
     assert "tagfs add - --name NAME < /dev/null" in tagfs("add", "/dev/null", code=2).stderr

@@ -43,6 +43,34 @@ def test_a_round_trip_loses_nothing(tagfs, full, tmp_path, monkeypatch):
     assert described(tmp_path / "one") == described(tmp_path / "two")
 
 
+def test_a_back_up_brings_everything_back(tagfs, full, shelf, tmp_path):
+    """Entries and saved searches come back, a second time nothing is fetched or changed, and what was deleted stays away."""
+    shelf.saved |= {"two words": 'x and not "y z"', "plain": "x"}
+    assert "7 entries backed up" in tagfs("backup", tmp_path / "safe").stdout
+    tagfs("delete", "-y", "z")
+    shelf.lines.clear()
+    assert json.loads(tagfs("backup", tmp_path / "safe", "--json").stdout) == {"backed_up": 6, "failed": 0}
+    assert not [line for line in shelf.lines if line.startswith("GET")]
+    with MemoryNode(Shelf()) as other:
+        other.shelf.saved["plain"] = "mine"
+        server = f"127.0.0.1:{other.port}"
+        assert "6 files would be stored" in tagfs("import", tmp_path / "safe", "-n", TAGFS_SERVER=server).stdout
+        assert list(other.shelf.saved) == ["plain"]
+        said = tagfs("import", tmp_path / "safe", TAGFS_SERVER=server)
+        assert "6 files stored" in said.stdout
+        assert "saved search plain: is left as it is" in said.stderr
+        assert other.shelf.saved == {"two words": 'x and not "y z"', "plain": "mine"}
+        assert "6 there already" in tagfs("import", tmp_path / "safe", TAGFS_SERVER=server).stdout
+
+
+def test_an_empty_node_replaces_no_back_up(tagfs, full, tmp_path):
+    """A back-up of the wrong node, which has nothing, fails and leaves the list that is there."""
+    tagfs("backup", tmp_path / "safe")
+    with MemoryNode(Shelf()) as other:
+        tagfs("backup", tmp_path / "safe", code=1, TAGFS_SERVER=f"127.0.0.1:{other.port}")
+    assert len(lines(tmp_path / "safe")) == 7
+
+
 def test_files_have_their_contents_times_and_places(tagfs, full, shelf, tmp_path):
     """Each line's path is a file with that content and time, in its home."""
     tagfs("export", "", tmp_path / "out")

@@ -1,4 +1,4 @@
-"""export: contents as files in their home folders, and everything else in tagfs.jsonl. Layer: cli."""
+"""export and backup: contents as files in their home folders, and everything else in tagfs.jsonl. Layer: cli."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import click
 from tagfs.cli.arguments import dry_run_option, one_query
 from tagfs.cli.arriving import candidates, holds, make_folder
 from tagfs.cli.bulk import show_dry_run
-from tagfs.cli.command import QueryCommand
+from tagfs.cli.command import Command, QueryCommand
 from tagfs.cli.downloads import Wanted, download
 from tagfs.cli.failure import NOTHING, Failure
-from tagfs.cli.intake.manifest import NAME, ManifestFile, line_of
+from tagfs.cli.intake.manifest import NAME, ManifestFile, line_of, line_of_search
 from tagfs.cli.output import many, note, say, write_json
 from tagfs.cli.progress import Bar, Share, progress
 from tagfs.cli.session import Session, pass_session
@@ -38,13 +38,30 @@ def export(session: Session, query: str, folder: str, dry_run: bool) -> None:
     if dry_run:
         show_dry_run(session, query, f"exported to {folder}")
         return
+    _write(session, query, folder, "exported")
+
+
+@click.command(cls=Command)
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False))
+@pass_session
+def backup(session: Session, folder: str) -> None:
+    """Copy all entries outside the trash to DIR, as export does, and the saved searches. tagfs import DIR brings them back.
+
+    Made again into the same DIR, it fetches only what is new. What was deleted meanwhile stays there as a file, but is no
+    longer in tagfs.jsonl, and so is not brought back.
+    """
+    _write(session, "", folder, "backed up", searches=True)
+
+
+def _write(session: Session, query: str, folder: str, done: str, searches: bool = False) -> None:
+    """Writes what matches below the folder. A list that was there before stays where nothing matches, or the rest fails."""
     client = session.client()
     total = client.count(query)
     if not total:
         note("nothing matches")
         raise click.exceptions.Exit(NOTHING)
     os.makedirs(folder, exist_ok=True)
-    with ManifestFile(folder) as manifest, progress(session, total, "exporting") as bar:
+    with ManifestFile(folder) as manifest, progress(session, total, "writing") as bar:
         written, failed = 0, 0
         for text in _all(client, query, folder, bar):
             if isinstance(text, Failure):
@@ -53,10 +70,12 @@ def export(session: Session, query: str, folder: str, dry_run: bool) -> None:
             else:
                 manifest.write(text)
                 written += 1
+        for name, text in client.saved() if searches else ():
+            manifest.write(line_of_search(name, text))
     if session.json:
-        write_json({"exported": written, "failed": failed})
+        write_json({done.replace(" ", "_"): written, "failed": failed})
     else:
-        say(f"{many(written, 'entry')} exported to {folder}" + (f", {failed:,} failed" if failed else ""))
+        say(f"{many(written, 'entry')} {done} to {folder}" + (f", {failed:,} failed" if failed else ""))
     if failed:
         raise click.exceptions.Exit(NOTHING)
 

@@ -18,6 +18,7 @@ from tagfs.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
     from tagfs.cli.intake.candidates import Candidate
+    from tagfs.cli.intake.manifest import Search
     from tagfs.cli.intake.storing import Report
     from tagfs.cli.intake.walk import Problem
 
@@ -46,7 +47,7 @@ def import_(
 
     What is there already (same content, same name; for an empty file, also the same folder) is not stored again; it gets
     the tags it lacks. So a broken import is simply run again. A folder that tagfs export wrote is restored as it was:
-    names, tags, homes, times.
+    names, tags, homes, times; of one by tagfs backup the saved searches, too.
     """
     from tagfs.cli.extractors.registry import chosen
     from tagfs.cli.intake import manifest
@@ -63,13 +64,14 @@ def import_(
         tree = Tree(folder, Counter(), hidden, follow_links, excluded)
         length = tree._replace(passed=Counter()).number() if counted else 0
         found, passed = describer.of_tree(tree), tree.passed
-    _run(session, found, passed, length, dry_run)
+    _run(session, found, describer.searches, passed, length, dry_run)
 
 
 def _run(
-    session: Session, found: Iterator[Candidate | Problem], passed: Counter[str], length: int, dry_run: bool
-) -> None:
-    from tagfs.cli.intake.storing import Report, Storing, batches
+    session: Session, found: Iterator[Candidate | Problem], searches: list[Search], passed: Counter[str], length: int,
+    dry_run: bool,
+) -> None:  # fmt: skip
+    from tagfs.cli.intake.storing import Report, Storing, batches, restore_searches
 
     report = Report(passed)
     client = session.client()
@@ -81,6 +83,8 @@ def _run(
                 if dry_run:
                     _show(session, batch)
                 storing.take(batch)
+        if searches and not dry_run:
+            restore_searches(client, searches, report)
         whole = True
     finally:
         if whole or report.done or report.problems:

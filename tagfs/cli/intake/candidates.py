@@ -50,6 +50,7 @@ class Describer:
         # what was deleted meanwhile.
         self._run = os.urandom(8).hex()
         self._numbers = count()
+        self.searches: list[manifest.Search] = []
 
     def of_tree(self, tree: Tree) -> Iterator[Candidate | Problem]:
         """Every file of a tree."""
@@ -57,10 +58,13 @@ class Describer:
             yield found if isinstance(found, Problem) else self._described(found)
 
     def of_manifest(self, folder: str) -> Iterator[Candidate | Problem]:
-        """Every entry of an export."""
+        """Every entry of an export. Its saved searches are gathered in ``searches``."""
         top = os.path.realpath(folder)
         for line in manifest.lines(folder):
-            yield line if isinstance(line, Problem) else self._restored(top, line)
+            if isinstance(line, manifest.Search):
+                self.searches.append(line)
+            else:
+                yield line if isinstance(line, Problem) else self._restored(top, line)
 
     def _described(self, file: File) -> Candidate | Problem:
         try:

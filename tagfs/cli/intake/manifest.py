@@ -1,7 +1,8 @@
 """``tagfs.jsonl``: what an export knows of its entries, one JSON object a line, and what an import takes back. Layer: cli.
 
 Format 1 (docs/guides/command-line.md): ``path`` is the content's file below the folder, with ``/``; ``digest`` is its BLAKE3 in
-hex; times are RFC 3339 in UTC. Fields that a reader does not know are ignored.
+hex; times are RFC 3339 in UTC. Fields that a reader does not know are ignored. A line with ``search`` and ``query`` is a saved
+search of a back-up.
 """
 
 from __future__ import annotations
@@ -31,6 +32,18 @@ class Line(NamedTuple):
     modified: str
 
 
+class Search(NamedTuple):
+    """A saved search of a manifest."""
+
+    name: str
+    query: str
+
+
+def line_of_search(name: str, query: str) -> str:
+    """The line for a saved search."""
+    return json.dumps({"search": name, "query": query}, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
 def line_of(info: Information, path: str) -> str:
     """The line for an entry whose content was written to ``path``."""
     value = {
@@ -48,8 +61,8 @@ def line_of(info: Information, path: str) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-def lines(folder: str) -> Iterator[Line | Problem]:
-    """The entries of a manifest. A line that cannot be read is a problem of its own."""
+def lines(folder: str) -> Iterator[Line | Search | Problem]:
+    """What a manifest lists. A line that cannot be read is a problem of its own."""
     with open(os.path.join(folder, NAME), "rb") as file:
         number = 0
         while text := file.readline(MAX_LINE):
@@ -62,7 +75,9 @@ def lines(folder: str) -> Iterator[Line | Problem]:
                 yield Problem(f"{NAME} line {number}", f"cannot be read: {type(error).__name__}: {error}")
 
 
-def _line(value: Any) -> Line:
+def _line(value: Any) -> Line | Search:
+    if "search" in value:
+        return _search(value["search"], value["query"])
     path, name, digest = value["path"], value["name"], value["digest"]
     tags, home, modified = value.get("tags", []), value.get("home") or "", value.get("modified") or ""
     if not all(isinstance(text, str) for text in (path, name, digest, home, modified, *tags)):
@@ -71,6 +86,12 @@ def _line(value: Any) -> Line:
     if os.path.isabs(path) or "\0" in path or any(part in ("", ".", "..") for part in parts):
         raise ValueError(f"{path[:80]!r} is no path below the folder")
     return Line(path, name, digest, tuple(tags), home, modified)
+
+
+def _search(name: object, query: object) -> Search:
+    if not (isinstance(name, str) and isinstance(query, str)):
+        raise ValueError("a text is needed")
+    return Search(name, query)
 
 
 class ManifestFile:

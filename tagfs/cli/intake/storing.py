@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tagfs.cli.intake.candidates import Candidate
+from tagfs.cli.intake.manifest import Search
 from tagfs.cli.intake.walk import Problem
 from tagfs.cli.progress import Bar, Share
 from tagfs.client import (
     Body,
     Client,
+    ClientError,
     Command,
     FoundRow,
     Missing,
@@ -31,6 +33,7 @@ from tagfs.client.adding import add_command, stored_or_raise
 from tagfs.client.errors import refusal
 from tagfs.client.rows import found_row, pairs
 from tagfs.client.text import words
+from tagfs.errors import BadRequest
 from tagfs.model.names import fold, name_key
 
 BATCH = 256
@@ -79,6 +82,20 @@ def batches(candidates: Iterable[Candidate | Problem], report: Report) -> Iterat
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def restore_searches(client: Client, searches: Iterable[Search], report: Report) -> None:
+    """Saves the searches of a back-up, but none under a name that is taken."""
+    there = dict(client.saved())
+    for search in searches:
+        label = f"saved search {search.name}"
+        if there.get(search.name, search.query) != search.query:
+            report.warnings.append(Problem(label, "is left as it is; the back-up has another query of that name"))
+        elif search.name not in there:
+            try:
+                client.save(search.name, search.query)
+            except (BadRequest, ClientError) as error:
+                report.problems.append(Problem(label, str(error)))
 
 
 class Storing:
