@@ -23,7 +23,7 @@ _BUSYBOX = 'mkdir -p "$1"/bin "$1"/sbin "$1"/usr/bin "$1"/usr/sbin && chroot "$1
 
 
 def make_bases(engine: Engine, say: Callable[[str], None]) -> None:
-    """Makes the bases that the engine does not have yet. Fault: this is no Debian, not root, or the packages are not there."""
+    """Makes the bases that the engine does not have yet. Fault: this is no Debian, or the packages are not there."""
     with tempfile.TemporaryDirectory(prefix="tagfs-podman-") as folder:
         place = Path(folder)
         for name, options in ((PYTHON_BASE, _python_options(place)), (ROUTER_BASE, _router_options())):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from attrs import define, evolve, frozen
 
 from podman_utils import plan, questions
-from podman_utils.description import ClusterSpec, NetworkSpec, NodeSpec
+from podman_utils.description import ClusterSpec, NetworkSpec, NodeSpec, write_ports
 from podman_utils.engine import Engine
 from podman_utils.errors import EngineFault, NotReady, NotThere, Taken
 from podman_utils.plan import KEY_FILE, MEMBER, NETWORK, PASSWORD_FILE, PLAN, ROLE, Names
@@ -21,6 +22,7 @@ TOGETHER_S = 60.0
 """How long the nodes may take until each sees all others."""
 _PAUSE_S = 0.5
 _SUBNET_TRIES = 16
+_LAST_LINES = 5
 
 
 @frozen
@@ -36,6 +38,8 @@ class Member:
     """None: it does not run, so there is nothing to check."""
     node_id: str
     seen_as: str
+    ports: tuple[str, ...] = ()
+    """Ports that are published, as ADDRESS:HOST-PORT->PORT; either may be a range."""
 
 
 @define
@@ -58,14 +62,19 @@ class Cluster:
         """Makes what is missing, replaces what is different, starts what is stopped; waits until all nodes see each other."""
         self._check_images(spec)
         known = self.nodes()
+        if any(node.memory or node.cpus for node in spec.nodes) and self.engine.ignores_limits():
+            self.say("memory and cpus are not limited here: a user's Podman can only with control groups of version 2")
+        has_data = bool(known or self.engine.volumes(self.names.label))
         subnets = self._ensure_networks(spec)
         self._ensure_ports_networks(spec.nodes)
-        self._ensure_secrets(bool(known or self.engine.volumes(self.names.label)))
+        self._ensure_secrets(has_data)
         if len(spec.networks) > 1:
             self.ensure(plan.router_request(spec, subnets))
         there = self.addresses(known)
         addresses = {**there, **plan.deal_addresses(spec.nodes, subnets, there)}
-        self._ensure_nodes(_found_once(spec, [each.labels[MEMBER] for each in known]), subnets, addresses)
+        whole = _found_once(spec, [each.labels[MEMBER] for each in known])
+        requests = [plan.node_request(node, whole, subnets, addresses) for node in whole.nodes]
+        self._ensure_nodes(requests, {node.name for node in known if node.runs}, has_data=has_data)
         wanted = {node.name for node in spec.nodes}
         for node in known:
             if node.labels[MEMBER] not in wanted:
@@ -76,7 +85,12 @@ class Cluster:
         images = [spec.image, *([plan.ROUTER_IMAGE] if len(spec.networks) > 1 else [])]
         for image in images:
             if self.engine.image_id(image) is None:
-                raise NotThere(f"there is no image {image} here; tagfs-podman build makes it")
+                way = (
+                    "tagfs-podman build makes it"
+                    if image in plan.BUILT_IMAGES
+                    else "podman pull or podman load brings it"
+                )
+                raise NotThere(f"there is no image {image} here; {way}")
 
     def _ensure_networks(self, spec: ClusterSpec) -> dict[str, str]:
         """The subnets by the names of the networks, which are all there then."""
@@ -137,15 +151,23 @@ class Cluster:
             self.say(f"secret {name}")
             self.engine.create_secret(name, f"{value}\n".encode())
 
-    def _ensure_nodes(self, spec: ClusterSpec, subnets: Mapping[str, str], addresses: Mapping[str, str]) -> None:
-        first, *others = [plan.node_request(node, spec, subnets, addresses) for node in spec.nodes]
-        # The founder is ready before others look for it; one that is replaced is ready before the next one goes.
-        self.ensure(first)
-        self.wait_healthy(first.name)
-        for request in others:
+    def _ensure_nodes(self, requests: Sequence[ContainerRequest], running: set[str], *, has_data: bool) -> None:
+        """``running``: the containers that ran before; ``has_data``: this is not the first time that the cluster comes up."""
+        if not has_data:  # the founder is ready before others look for it
+            self.ensure(requests[0])
+            self.wait_healthy(requests[0].name)
+        # A node that was in a cluster is ready once it has what the others have, so what does not run comes up all at once.
+        down = [request for request in requests if request.name not in running]
+        for request in down:
+            self.ensure(request)
+        for request in down:
+            self.wait_healthy(request.name)
+        # What runs and is replaced is ready before the next one goes.
+        up = [request for request in requests if request.name in running]
+        for request in up:
             if self.ensure(request) == "replaced":
                 self.wait_healthy(request.name)
-        for request in others:
+        for request in up:
             self.wait_healthy(request.name)
 
     def ensure(self, request: ContainerRequest) -> str:
@@ -202,9 +224,12 @@ class Cluster:
 
     def _last_words(self, container: str) -> str:
         try:
-            return b"".join(self.engine.logs(container, follow=False, tail=5)).decode(errors="replace").strip()
+            words = b"".join(self.engine.logs(container, follow=False, tail=_LAST_LINES)).strip()
+            # Podman 4.3 gives nothing of a last line that was written in two pieces, as Python writes why it ends.
+            words = words or b"".join(deque(self.engine.logs(container, follow=False, tail=None), _LAST_LINES)).strip()
         except EngineFault as fault:
             return str(fault)
+        return words.decode(errors="replace") or "none"
 
     def wait_together(self, limit_s: float = TOGETHER_S) -> None:
         """Until every running node sees every running node alive. NotReady: who does not."""
@@ -231,6 +256,11 @@ class Cluster:
     def nodes(self) -> list[Container]:
         """The containers of the nodes."""
         return [each for each in self.engine.containers(self.names.label) if each.labels.get(ROLE) == "node"]
+
+    def others(self) -> str:
+        """Which other clusters are here, as the end of a sentence that says that this one is not."""
+        known = {each.labels[plan.CLUSTER] for each in self.engine.networks(plan.CLUSTER)} - {self.name}
+        return f"; --name says which other is meant: {', '.join(sorted(known))}" if known else ""
 
     def member(self, name: str) -> Container:
         """The container of a node, or of the router. NotThere: no such one, and which there are."""
@@ -271,6 +301,7 @@ class Cluster:
                     healthy=self.engine.check_health(each.name)[0] if each.runs else None,
                     node_id=node_id,
                     seen_as=seen_as,
+                    ports=write_ports(each.ports),
                 )
             )
         return lines
@@ -279,18 +310,22 @@ class Cluster:
 
     def down(self, *, volumes: bool) -> None:
         """Removes the containers and networks of this cluster, and nothing else; with ``volumes`` its data and secrets too."""
-        for each in self.engine.containers(self.names.label):
+        found = self.engine.containers(self.names.label)
+        for each in found:
             self.say(f"container {each.name} removed")
             if each.runs:
                 self.engine.stop(each.name, plan.STOP_SECONDS)
             self.engine.remove_container(each.name)
-        for network in self.engine.networks(self.names.label):
+        networks = self.engine.networks(self.names.label)
+        for network in networks:
             self.say(f"network {network.name} removed")
             self.engine.remove_network(network.name)
         kept = self.engine.volumes(self.names.label)
         secrets_there = [
             name for file in (KEY_FILE, PASSWORD_FILE) if self.engine.has_secret(name := self.names.secret(file))
         ]
+        if not (found or networks or kept or secrets_there):
+            self.say(f"there is nothing of a cluster {self.name} here{self.others()}")
         if not volumes:
             if kept:
                 self.say(f"kept, for the next up: {', '.join([*kept, *secrets_there])}; down --volumes removes them")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,20 @@ from podman_utils.values import Port
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 """Names of clusters, networks and nodes: they become host names."""
+NAME_RULE = "a name of up to 32 small letters, digits and dashes between them"
 MOST_NODES = 200
 """Of one network: its /24 has addresses for them."""
 ROUTER = "router"
 """What the router is called where a node could be named."""
 NODE_IMAGE = "localhost/tagfs"
 GENERAL_IMAGE = "localhost/distributed_python"
+OWN_SETTINGS = frozenset(
+    f"TAGFS_{name}"
+    for name in ("DATA", "NAME", "NODE", "ADVERTISE", "JOIN", "ZONE", "COPIES", "CLUSTER_KEY", "ADMIN_PASSWORD_FILE")
+)
+"""What nodes are told by their place in the cluster: another value would be of another cluster, or of none."""
+MOST_PORTS = 100
+"""Of one entry of ``ports``."""
 _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -177,18 +185,19 @@ class _Table:
         """The tables in a table, with their names, in the order of the file."""
         inner = self._told.pop(key, {})
         found = []
-        for name, each in inner.items() if isinstance(inner, dict) else [("", None)]:
+        if not isinstance(inner, dict):
+            raise DescriptionFault(
+                f"{self._place}{key}: {inner!r} is not allowed here; allowed is [{key}.NAME] for each"
+            )
+        for name, each in inner.items():
             if not isinstance(each, dict) or not NAME.fullmatch(name):
-                raise DescriptionFault(f"{self._place}{key}: {name!r} is not [{key}.NAME] with {_NAME_RULE}")
+                raise DescriptionFault(f"{self._place}{key}: {name!r} is not [{key}.NAME] with {NAME_RULE}")
             found.append((name, _Table(each, f"{self._place}{key}.{name}.")))
         return found
 
     def end(self) -> None:
         if self._told:
             raise DescriptionFault(f"{self._place}{next(iter(self._told))}: this is not known")
-
-
-_NAME_RULE = "a name of up to 32 small letters, digits and dashes between them"
 
 
 def _words(names: set[str]) -> str:
@@ -203,7 +212,7 @@ def _text(value: Any) -> str:
 
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not NAME.fullmatch(value):
-        raise ValueError(_NAME_RULE)
+        raise ValueError(NAME_RULE)
     return value
 
 
@@ -246,21 +255,58 @@ def _subnet(value: Any) -> str:
 def _environment(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not all(type(each) in (str, int, float) for each in value.values()):
         raise ValueError("a table of texts and numbers")
+    if fixed := value.keys() & OWN_SETTINGS:
+        raise ValueError(f"every setting but {', '.join(sorted(fixed))}, which the cluster and the names in it decide")
     return {name: str(each) for name, each in value.items()}
 
 
 def _port_list(value: Any) -> tuple[Port, ...]:
     if not isinstance(value, list):
         raise ValueError("a list of ports")
-    return tuple(parse_port(each) for each in value)
+    return tuple(port for each in value for port in parse_ports(each))
 
 
-def parse_port(value: Any) -> Port:
-    """``[ADDRESS:][HOST-PORT:]PORT``; the address is loopback where none is said, the host's port a free one."""
-    found = re.fullmatch(r"(?:(?:([0-9.]+):)?([0-9]+):)?([0-9]+)", str(value))
-    if not found or not 1 <= int(found[3]) <= 65535 or not 0 <= int(found[2] or 0) <= 65535:
-        raise ValueError('"PORT", "HOST-PORT:PORT" or "ADDRESS:HOST-PORT:PORT"')
-    return Port(int(found[3]), int(found[2] or 0), str(ipaddress.IPv4Address(found[1] or "127.0.0.1")))
+def parse_ports(value: Any) -> tuple[Port, ...]:
+    """``[ADDRESS:][HOST-PORT:]PORT``; the address is loopback where none is said, the host's port a free one. PORT may be a
+    range, FIRST-LAST; then the host's is the same range, or one as long."""
+    found = re.fullmatch(r"(?:(?:([0-9.]+):)?([0-9]+)(?:-([0-9]+))?:)?([0-9]+)(?:-([0-9]+))?", str(value))
+    if not found:
+        raise ValueError('"PORT", "HOST-PORT:PORT" or "ADDRESS:HOST-PORT:PORT"; a port may be a range, "FIRST-LAST"')
+    inner = _port_range(found[4], found[5])
+    free = inner if found[5] else range(1)
+    outer = _port_range(found[2], found[3]) if int(found[2] or 0) else free
+    if len(outer) != len(inner):
+        raise ValueError("a range of the host's ports that is as long as that of the container's")
+    try:
+        address = str(ipaddress.IPv4Address(found[1] or "127.0.0.1"))
+    except ValueError as error:
+        raise ValueError(f"an IPv4 address before the ports ({error})") from error
+    return tuple(Port(port, host, address) for port, host in zip(inner, outer, strict=True))
+
+
+def write_ports(ports: Sequence[Port]) -> tuple[str, ...]:
+    """Published ports as ADDRESS:HOST-PORT->PORT; neighbours that go together are one range."""
+    runs: list[list[Port]] = []
+    for port in ports:
+        if runs and port == evolve(runs[-1][-1], container=runs[-1][-1].container + 1, host=runs[-1][-1].host + 1):
+            runs[-1].append(port)
+        else:
+            runs.append([port])
+    return tuple(
+        f"{run[0].address or '*'}:{_span(run[0].host, run[-1].host)}->{_span(run[0].container, run[-1].container)}"
+        for run in runs
+    )
+
+
+def _span(first: int, last: int) -> str:
+    return f"{first}" if first == last else f"{first}-{last}"
+
+
+def _port_range(first: str, last: str | None) -> range:
+    found = range(int(first), int(last or first) + 1)
+    if not 1 <= len(found) <= MOST_PORTS or found[0] < 1 or found[-1] > 65535:
+        raise ValueError(f"a port from 1 to 65535, or a range of at most {MOST_PORTS} ports")
+    return found
 
 
 def _folder(base: Path, value: str) -> str:

@@ -73,6 +73,11 @@ class Engine:
                 f"--user enable --now podman.socket; without systemd: podman system service --time=0 unix://{path} &. "
                 "--socket names another"
             ) from None
+        except PermissionError:
+            raise EngineFault(
+                f"Podman's socket at {path} is another user's; without --socket and CONTAINER_HOST it is your own, "
+                f"{default_socket({})}"
+            ) from None
         except OSError as error:
             raise EngineFault(f"Podman at {self.url} cannot be reached: {error.strerror}") from error
 
@@ -97,7 +102,8 @@ class Engine:
             raise NotThere(f"Podman could not {doing}: {_reason(error)}") from error
         except APIError as error:
             if error.response is None:
-                raise EngineFault(f"Podman at {self.url} cannot be reached: {_reason(error)}") from error
+                why = error.__cause__ or error.__context__ or _reason(error)
+                raise EngineFault(f"Podman at {self.url} cannot be reached: {why}") from error
             reason = _reason(error)
             taken = ("already", "in use", "being used", "conflict", "proxy already running", "address already")
             kind = Taken if any(word in reason.lower() for word in taken) else EngineFault
@@ -260,6 +266,12 @@ class Engine:
         with self._telling(f"kill {name}"):
             self._client.containers.get(name).kill("SIGKILL")
 
+    def ignores_limits(self) -> bool:
+        """Whether containers get no limits of memory and processors: a user's have no control group where those are of version 1."""
+        with self._telling("tell what it can"):
+            host = self._client.info()["host"]
+        return bool(host["security"]["rootless"]) and host["cgroupVersion"] == "v1"
+
     def pause(self, name: str) -> None:
         with self._telling(f"pause {name}"):
             self._client.containers.get(name).pause()
@@ -330,7 +342,17 @@ def _container(told: Mapping[str, Any]) -> Container:
         addresses={name: str(each.get("IPAddress") or "") for name, each in networks.items()},
         image_id=str(told.get("Image") or ""),
         environment=dict(each.partition("=")[::2] for each in (told.get("Config") or {}).get("Env") or ()),
+        ports=_published((told.get("NetworkSettings") or {}).get("Ports") or {}),
     )
+
+
+def _published(told: Mapping[str, Any]) -> tuple[Port, ...]:
+    found = [
+        Port(int(port.partition("/")[0]), int(each.get("HostPort") or 0), str(each.get("HostIp") or ""))
+        for port, places in told.items()
+        for each in places or ()
+    ]
+    return tuple(sorted(found, key=lambda each: (each.container, each.host)))
 
 
 def _creation(wanted: ContainerRequest) -> dict[str, Any]:

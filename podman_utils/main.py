@@ -17,7 +17,7 @@ from attrs import asdict, define, evolve, field
 
 from podman_utils import bases, images, members, questions
 from podman_utils.cluster import Cluster, Member
-from podman_utils.description import NAME, ClusterSpec, from_file, from_numbers, parse_port
+from podman_utils.description import NAME, ClusterSpec, from_file, from_numbers, parse_ports
 from podman_utils.engine import Engine, default_socket
 from podman_utils.errors import DescriptionFault, Fault
 
@@ -126,7 +126,7 @@ NODE = click.argument("node", metavar="NODE|router")
     click.option(
         "--local-bases",
         is_flag=True,
-        help="Without a registry: on bases of this machine's Debian packages, made where they are missing (as root).",
+        help="Without a registry: on bases of this machine's Debian packages, made where they are missing (with mmdebstrap).",
     ),
 )
 def build(place: Place, source: Path, local_bases: bool) -> None:
@@ -142,7 +142,10 @@ def build(place: Place, source: Path, local_bases: bool) -> None:
     click.option("--networks", type=int, help="How many networks, joined by a router [default: 1]."),
     click.option("--zones", is_flag=True, help="Each network is a zone."),
     click.option(
-        "--port", "ports", multiple=True, help="Publish a port of the first node: [[ADDRESS:]HOST-PORT:]PORT."
+        "--port",
+        "ports",
+        multiple=True,
+        help="Publish a port of the first node: [[ADDRESS:]HOST-PORT:]PORT.",
     ),
 )
 def up(place: Place, nodes: int | None, networks: int | None, zones: bool, ports: Sequence[str]) -> None:
@@ -156,7 +159,9 @@ def up(place: Place, nodes: int | None, networks: int | None, zones: bool, ports
     if spec is not None and by_options:
         raise DescriptionFault(f"nodes, networks, zones and ports are in {place.file or CLUSTER_FILE}, not in options")
     if spec is None:
-        spec = from_numbers(place.name or "tagfs", 3 if nodes is None else nodes, networks or 1, zones)
+        spec = from_numbers(
+            place.name or "tagfs", 3 if nodes is None else nodes, 1 if networks is None else networks, zones
+        )
         spec = _with_ports(spec, ports)
     cluster = place.cluster_named(place.name or spec.name)
     cluster.up(evolve(spec, name=cluster.name))
@@ -166,7 +171,7 @@ def up(place: Place, nodes: int | None, networks: int | None, zones: bool, ports
 
 def _with_ports(spec: ClusterSpec, ports: Sequence[str]) -> ClusterSpec:
     try:
-        parsed = tuple(parse_port(each) for each in ports)
+        parsed = tuple(port for each in ports for port in parse_ports(each))
     except ValueError as error:
         raise DescriptionFault(f"--port {' '.join(ports)}: allowed is {error}") from error
     return evolve(spec, nodes=(evolve(spec.nodes[0], ports=parsed), *spec.nodes[1:]))
@@ -181,7 +186,7 @@ def status(place: Place, as_json: bool) -> None:
         click.echo(json.dumps([asdict(each) for each in found]))
         return
     if not found:
-        raise Fault(f"there is no cluster {cluster.name} here; tagfs-podman up makes one")
+        raise Fault(f"there is no cluster {cluster.name} here; tagfs-podman up makes one{cluster.others()}")
     _show(found)
     if any(each.name == "router" and each.state == "running" for each in found):
         for one, other in members.cuts(cluster):
@@ -189,7 +194,7 @@ def status(place: Place, as_json: bool) -> None:
 
 
 def _show(found: Sequence[Member]) -> None:
-    rows = [("NODE", "NETWORK", "ADDRESS", "CONTAINER", "STATE", "HEALTH", "ID", "SEEN AS")]
+    rows: list[tuple[str, ...]] = [("NODE", "NETWORK", "ADDRESS", "CONTAINER", "STATE", "HEALTH", "ID", "SEEN AS")]
     health = {None: "-", True: "well", False: "ILL"}
     rows += [
         (
@@ -204,6 +209,9 @@ def _show(found: Sequence[Member]) -> None:
         )
         for each in found
     ]
+    if any(each.ports for each in found):
+        published = ["PUBLISHED", *(" ".join(each.ports) or "-" for each in found)]
+        rows = [(*row, cell) for row, cell in zip(rows, published, strict=True)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

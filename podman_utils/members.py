@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attrs import evolve
 
 from podman_utils import plan, questions
 from podman_utils.cluster import Cluster
-from podman_utils.description import NAME, ROUTER, NodeSpec
+from podman_utils.description import NAME, NAME_RULE, ROUTER, NodeSpec
 from podman_utils.errors import DescriptionFault, EngineFault, Fault, NotReady, NotThere
 from podman_utils.plan import MEMBER, NETWORK, SPEC
 from podman_utils.values import Container
@@ -28,8 +30,10 @@ def add_node(cluster: Cluster, name: str | None, network: str | None, zone: str 
         raise NotThere(f"the cluster {cluster.name} has no nodes; tagfs-podman up makes them")
     taken = {each.labels[MEMBER] for each in nodes}
     name = name or next(free for number in range(1, len(taken) + 2) if (free := f"n{number}") not in taken)
-    if name in taken or name == ROUTER or not NAME.fullmatch(name):
-        raise DescriptionFault(f"{name!r} cannot be the name of a new node; there are {', '.join(sorted(taken))}")
+    if not NAME.fullmatch(name):
+        raise DescriptionFault(f"{name!r} cannot be the name of a node; allowed is {NAME_RULE}")
+    if name in taken or name == ROUTER:
+        raise DescriptionFault(f"there is a {name} already; there are {', '.join(sorted(taken))}")
     model = next((each for each in nodes if each.labels[NETWORK] == network), nodes[0])
     like, spec = plan.read(cluster.name, model.labels[SPEC])
     subnets = subnets_of(cluster)
@@ -141,23 +145,40 @@ def _stop(cluster: Cluster, member: Container) -> None:
     if member.runs or member.state == "paused":
         cluster.engine.stop(member.name, plan.STOP_SECONDS)
         cluster.say(f"container {member.name} stopped")
+    else:
+        cluster.say(f"container {member.name} does not run")
 
 
 def start(cluster: Cluster, name: str) -> None:
     """Starts, or resumes, a node or the router; waits until its health check passes."""
     member = cluster.member(name)
-    cluster.ensure_runs(member)
+    if cluster.ensure_runs(member) == "kept":
+        cluster.say(f"container {member.name} runs already")
     cluster.wait_healthy(member.name)
 
 
 def kill(cluster: Cluster, name: str) -> None:
     """SIGKILL, as when a machine loses its power."""
-    cluster.engine.kill(cluster.member(name).name)
+    member = cluster.member(name)
+    if not member.runs and member.state != "paused":
+        cluster.say(f"container {member.name} does not run")
+        return
+    cluster.engine.kill(member.name)
+    cluster.say(f"container {member.name} killed")
 
 
 def pause(cluster: Cluster, name: str) -> None:
-    """Freezes all its processes: connections stay open and nothing answers. ``start`` resumes it."""
-    cluster.engine.pause(cluster.member(name).name)
+    """Freezes all its processes: connections stay open and nothing answers. ``start`` resumes it. NotReady: it does not run."""
+    member = cluster.member(name)
+    if member.state == "paused":
+        cluster.say(f"container {member.name} is paused already")
+        return
+    if not member.runs:
+        raise NotReady(f"{member.name} does not run; tagfs-podman start {name} starts it")
+    if cluster.engine.ignores_limits():
+        raise EngineFault("nothing can be paused here: a user's Podman can only with control groups of version 2")
+    cluster.engine.pause(member.name)
+    cluster.say(f"container {member.name} paused; start resumes it")
 
 
 def restart(cluster: Cluster) -> None:
@@ -190,17 +211,24 @@ def heal(cluster: Cluster, one: str | None = None, other: str | None = None) -> 
     """Undoes the cut between two networks, or all cuts."""
     router = _router(cluster)
     wanted = None if one is None or other is None else set(_pair(cluster, one, other))
-    for source, target in _rules(cluster, router):
-        if wanted is None or {source, target} == wanted:
-            _on_router(cluster, router, "del", source, target)
-            cluster.say(f"healed: {source} to {target}")
+    rules = [rule for rule in _rules(cluster, router) if wanted is None or set(rule) == wanted]
+    for source, target in rules:
+        _on_router(cluster, router, "del", source, target)
+    for names in _named(cluster, rules):
+        cluster.say(f"healed: {' and '.join(names)}")
+    if not rules:
+        cluster.say("nothing is cut")
 
 
 def cuts(cluster: Cluster) -> list[tuple[str, str]]:
     """The pairs of networks, by name, that are cut; each once."""
+    return _named(cluster, _rules(cluster, _router(cluster)))
+
+
+def _named(cluster: Cluster, rules: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Pairs of subnets as pairs of networks, by name; both directions are one pair."""
     names = {subnet: name for name, subnet in subnets_of(cluster).items()}
-    found = _rules(cluster, _router(cluster))
-    return sorted({tuple(sorted((names.get(a, a), names.get(b, b)))) for a, b in found})  # type: ignore[misc]
+    return sorted({tuple(sorted((names.get(a, a), names.get(b, b)))) for a, b in rules})  # type: ignore[misc]
 
 
 def _router(cluster: Cluster) -> Container:

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import asdict, evolve, frozen
 
-from podman_utils.description import MOST_NODES, ROUTER, ClusterSpec, NodeSpec
+from podman_utils.description import GENERAL_IMAGE, MOST_NODES, NODE_IMAGE, ROUTER, ClusterSpec, NodeSpec
 from podman_utils.errors import DescriptionFault
 from podman_utils.values import Attachment, ContainerRequest, Port
 
@@ -21,6 +21,8 @@ NODE_PORT = 4747
 FIRST_NODE_ADDRESS = 11
 ROUTER_ADDRESS = 2
 ROUTER_IMAGE = "localhost/router"
+BUILT_IMAGES = (GENERAL_IMAGE, NODE_IMAGE, ROUTER_IMAGE)
+"""What tagfs-podman build makes."""
 KEY_FILE, PASSWORD_FILE = "cluster-key", "admin-password"
 STOP_SECONDS = 10
 _SUBNETS = ipaddress.IPv4Network("10.89.0.0/16")

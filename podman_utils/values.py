@@ -65,6 +65,8 @@ class Container:
     """Network -> address."""
     image_id: str = ""
     environment: Mapping[str, str] = field(factory=dict)
+    ports: tuple[Port, ...] = ()
+    """Those published now; ``host`` is the real one, also where a free one was asked for."""
 
     @property
     def runs(self) -> bool:

@@ -48,6 +48,11 @@ class FakePodman:
         self.ill: set[str] = set()
         self.slow: list[str] = []
         """Containers whose next health check takes too long, once per mention."""
+        self.host = {"cgroupVersion": "v1", "security": {"rootless": False}}
+        self.needs_another = False
+        """Whether a node is ill as long as no other one runs: so it is where the others know what it does not."""
+        self.broken_lines: set[str] = set()
+        """Containers whose last line was written in pieces: Podman 4.3 gives nothing of it where it is asked for the last lines."""
         self.unreachable = False
         """Whether there is no registry, so that only builds with a BASE that is here work."""
         self._sessions: dict[str, tuple[str, list[str], int]] = {}
@@ -134,6 +139,7 @@ class FakePodman:
     def _routes(self) -> list[tuple[str, str, Callable[..., tuple[int, Any]]]]:
         return [
             ("GET", r"/version", self._version),
+            ("GET", r"/info", lambda **_: (200, {"host": self.host})),
             ("GET", r"/images/(.+)/exists", lambda name, **_: self._exists(_tagged(name) in self.images)),
             ("GET", r"/images/(.+)/json", self._image),
             ("POST", r"/images/import", self._import),
@@ -265,12 +271,24 @@ class FakePodman:
             "Image": image,
             "State": {"Status": "created"},
             "Config": {"Labels": told["labels"], "Env": [f"{k}={v}" for k, v in (told.get("env") or {}).items()]},
-            "NetworkSettings": {"Networks": interfaces},
+            "NetworkSettings": {"Networks": interfaces, "Ports": self._publish(told.get("portmappings") or [])},
             "networks": list(told["networks"]),
             "volumes": [each["Name"] for each in told.get("volumes") or []],
             "told": told,
         }
         return 201, {"Id": number, "Warnings": []}
+
+    def _publish(self, wishes: list[dict[str, Any]]) -> dict[str, Any]:
+        """A free port of the host where none is asked for."""
+        return {
+            f"{each['container_port']}/tcp": [
+                {
+                    "HostIp": each.get("host_ip", ""),
+                    "HostPort": str(each.get("host_port") or 40000 + next(self._numbers)),
+                }
+            ]
+            for each in wishes
+        } | {"4747/udp": None}
 
     def _change(self, name: str, verb: str, **_: Any) -> tuple[int, Any]:
         state = self._container(name)["State"]
@@ -292,11 +310,17 @@ class FakePodman:
         if found["Name"] in self.slow:
             self.slow.remove(found["Name"])
             raise Refusal(500, "healthcheck command exceeded timeout of 5s")
-        is_ill = found["Name"] in self.ill
+        running = [
+            each for each in self.containers.values() if each["State"]["Status"] == "running" and each["volumes"]
+        ]
+        is_alone = running == [found]
+        is_ill = found["Name"] in self.ill or (self.needs_another and is_alone)
         found["State"]["Health"] = {"Log": [{"ExitCode": int(is_ill), "Output": "no answer" if is_ill else "well"}]}
         return 200, {"Status": "starting", "FailingStreak": 0, "Log": None}
 
-    def _logs(self, name: str, **_: Any) -> tuple[int, Any]:
+    def _logs(self, name: str, query: dict[str, str], **_: Any) -> tuple[int, Any]:
+        if name in self.broken_lines and "tail" in query:
+            return 200, _frame(2, b"\n")
         return 200, _frame(1, f"{self._container(name)['Name']} is up\n".encode())
 
     def _exec(self, name: str, body: bytes, **_: Any) -> tuple[int, Any]:
@@ -354,7 +378,11 @@ def _found(things: dict[str, Any], name: str, kind: str) -> Any:
 def _labelled(things: Any, key: str, query: dict[str, str]) -> list[Any]:
     wanted = json.loads(query.get("filters") or "{}").get("label", [])
     pairs = [each.partition("=") for each in wanted]
-    return [each for each in things if all(each[key].get(name) == value for name, _, value in pairs)]
+    return [
+        each
+        for each in things
+        if all(name in each[key] and (not equals or each[key][name] == value) for name, equals, value in pairs)
+    ]
 
 
 def _frame(stream: int, data: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """A cluster comes up, stays as it is when asked again, changes where its description does, and goes away whole."""
 
 import json
+import re
 
 import pytest
 from attrs import evolve
@@ -57,6 +58,32 @@ def test_up_starts_what_was_stopped(cluster, fake):
     cluster.up(SPEC)
     assert {each["State"]["Status"] for each in fake.containers.values()} == {"running"}
     assert {name: each["Id"] for name, each in fake.containers.items()} == ids
+
+
+def test_a_cluster_with_data_starts_all_at_once(cluster, fake):
+    """After ``down``, or a loss of power, no node is well before another one runs: none is waited for alone."""
+    cluster.up(SPEC)
+    for bring_down in (
+        lambda: cluster.down(volumes=False),
+        lambda: [members.kill(cluster, f"n{n}") for n in range(1, 6)],
+    ):
+        bring_down()
+        fake.needs_another = True
+        cluster.up(SPEC)
+        assert {each["State"]["Status"] for each in fake.containers.values()} == {"running"}
+        fake.needs_another = False
+
+
+def test_running_nodes_are_replaced_once_the_others_are_back(cluster, fake):
+    """Never more than one is down by ``up`` itself."""
+    cluster.up(SPEC)
+    members.stop(cluster, "n5")
+    fake.requests.clear()
+    cluster.up(evolve(SPEC, nodes=tuple(evolve(each, memory=1 << 30) for each in SPEC.nodes)))
+    verbs = [each.split("/")[2:] for each in fake.requests if re.search(r"containers/c-n\d/(start|stop)$", each)]
+    order = [name for name, verb in verbs if verb == "start"]
+    assert order == ["c-n5", "c-n1", "c-n2", "c-n3", "c-n4"]
+    assert [verb for name, verb in verbs if name != "c-n5"] == ["stop", "start"] * 4
 
 
 def test_up_replaces_only_what_changed(cluster, fake):
@@ -121,6 +148,53 @@ def test_a_node_that_ends_is_told(cluster, fake, monkeypatch):
         cluster.up(SPEC)
 
 
+def test_last_words_in_pieces_are_told_too(cluster, fake, monkeypatch):
+    """The engine's last lines may be empty where the whole log is not."""
+    fake.broken_lines.add("c-n1")
+    fake.broken_lines.add("c-router")
+    monkeypatch.setattr(
+        type(cluster.engine), "start", lambda self, name: fake.containers[name]["State"].update(Status="exited")
+    )
+    with pytest.raises(NotReady, match=r"c-n1 ended\. Its last words: c-n1 is up"):
+        cluster.up(SPEC)
+
+
+def test_limits_that_cannot_be_are_told(cluster, fake, said):
+    """A user's containers have no control group where those are of version 1: the cluster comes up, and this is said."""
+    limited = evolve(SPEC, nodes=tuple(evolve(each, cpus=1.0) for each in SPEC.nodes))
+    cluster.up(limited)
+    assert not any("not limited" in each for each in said)
+    fake.host["security"]["rootless"] = True
+    cluster.up(limited)
+    assert sum("not limited" in each for each in said) == 1
+    with pytest.raises(Fault, match="nothing can be paused here"):
+        members.pause(cluster, "n1")
+
+
+def test_what_is_so_already_is_told(cluster, fake, said):
+    """Asked again, each verb says that nothing was to be done, and does nothing."""
+    cluster.up(SPEC)
+    members.kill(cluster, "n1")
+    members.pause(cluster, "n2")
+    fake.requests.clear()
+    said.clear()
+    members.kill(cluster, "n1")
+    members.stop(cluster, "n1")
+    members.pause(cluster, "n2")
+    members.start(cluster, "n3")
+    members.heal(cluster)
+    assert said == [
+        "container c-n1 does not run",
+        "container c-n1 does not run",
+        "container c-n2 is paused already",
+        "container c-n3 runs already",
+        "nothing is cut",
+    ]
+    assert [each for each in fake.requests if "exec" not in each] == []
+    with pytest.raises(NotReady, match="c-n1 does not run; tagfs-podman start n1"):
+        members.pause(cluster, "n1")
+
+
 def test_a_node_that_is_ill_is_told(cluster, fake):
     """After its time, with what the check said."""
     fake.ill.add("c-n1")
@@ -172,7 +246,7 @@ def test_status_takes_a_successor_for_who_it_is(cluster, fake):
     assert (status.node_id, status.seen_as) == ("new", "alive")
 
 
-def test_down_removes_exactly_its_own(cluster, fake, engine):
+def test_down_removes_exactly_its_own(cluster, fake, engine, said):
     """What others made stays; data and secrets stay until they are named."""
     engine.create_network("other", "10.99.0.0/24", {"tagfs.cluster": "other"}, internal=True)
     engine.ensure_volume("other", {})
@@ -185,6 +259,7 @@ def test_down_removes_exactly_its_own(cluster, fake, engine):
     assert fake.containers == {} and sorted(fake.networks) == ["other"]
     assert sorted(fake.volumes) == ["other"] and fake.secrets == {}
     cluster.down(volumes=True)
+    assert said[-1] == "there is nothing of a cluster c here; --name says which other is meant: other"
 
 
 def test_a_volume_of_ones_own_stays(cluster, fake, engine):
@@ -199,6 +274,8 @@ def test_ports_network_comes_and_goes(cluster, fake):
     """Only where ports are published."""
     cluster.up(evolve(SPEC, nodes=(evolve(SPEC.nodes[0], ports=(Port(2121, 0, ""),)), *SPEC.nodes[1:])))
     assert sorted(fake.networks) == ["c-a", "c-a-ports", "c-b"]
+    (published,) = [each.ports for each in cluster.status() if each.ports]
+    assert len(published) == 1 and published[0].startswith("*:4") and published[0].endswith("->2121")
     cluster.down(volumes=True)
     assert fake.networks == {}
 
@@ -214,9 +291,11 @@ def test_add_node(cluster, fake):
     assert told["env"]["TAGFS_COPIES"] == "2"
     assert told["env"]["SERVICE_ROUTES"] == "10.89.0.0/24=10.89.1.2"
     assert told["resource_limits"]["memory"]["limit"] == 1 << 29
-    for wrong in ("n2", "router", "N7"):
-        with pytest.raises(DescriptionFault, match="cannot be the name"):
-            members.add_node(cluster, wrong, None, None)
+    for taken in ("n2", "router"):
+        with pytest.raises(DescriptionFault, match=f"there is a {taken} already; there are n1"):
+            members.add_node(cluster, taken, None, None)
+    with pytest.raises(DescriptionFault, match="'N7' cannot be the name of a node; allowed is a name of up to 32"):
+        members.add_node(cluster, "N7", None, None)
     with pytest.raises(DescriptionFault, match="z is no network"):
         members.add_node(cluster, None, "z", None)
 

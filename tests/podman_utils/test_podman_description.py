@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from podman_utils.description import NodeSpec, check, from_file, from_numbers, parse_memory, parse_port
+from podman_utils.description import NodeSpec, check, from_file, from_numbers, parse_memory, parse_ports, write_ports
 from podman_utils.errors import DescriptionFault
 from podman_utils.values import Port
 
@@ -72,7 +72,7 @@ def test_a_file_may_say_little(write):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("nodes = 3", "nodes: '' is not [nodes.NAME]"),
+        ("nodes = 3", "nodes: 3 is not allowed here; allowed is [nodes.NAME] for each"),
         ("[nodes.N1]", "nodes: 'N1' is not [nodes.NAME]"),
         ("", "at least one network and one node"),
         ("copies = 17\n[nodes.n1]", "copies: 17 is not allowed here; allowed is a whole number from 1 to 16"),
@@ -91,6 +91,7 @@ def test_a_file_may_say_little(write):
         ("[nodes.n1]\nports = ['80:http']", "nodes.n1.ports: ['80:http'] is not allowed here"),
         ("[nodes.n1]\nmemory = '1m'", "at least 64 MiB"),
         ("[nodes.n1]\nenvironment = 3", "a table of texts and numbers"),
+        ("[nodes.n1]\nenvironment = { TAGFS_NAME = 'x' }", "allowed is every setting but TAGFS_NAME"),
         ("source = 'elsewhere'\n[nodes.n1]", "has no twistd.tac"),
         ("[nodes.n1", "cluster.toml: "),
     ],
@@ -128,10 +129,27 @@ def test_impossible_numbers(nodes, networks):
 
 def test_ports_and_memory():
     """Both are written as people write them."""
-    assert parse_port("2121") == Port(2121, 0, "127.0.0.1")
-    assert parse_port("0.0.0.0:80:8080") == Port(8080, 80, "0.0.0.0")
-    assert parse_port(8080) == Port(8080, 0, "127.0.0.1")
-    for wrong in ("", "0", "70000", "1:2:3:4", "::1:80:80", "x:80"):
-        with pytest.raises(ValueError, match=r"PORT|IPv4|octet"):
-            parse_port(wrong)
+    assert parse_ports("2121") == (Port(2121, 0, "127.0.0.1"),)
+    assert parse_ports("0.0.0.0:80:8080") == (Port(8080, 80, "0.0.0.0"),)
+    assert parse_ports(8080) == parse_ports("0:8080") == (Port(8080, 0, "127.0.0.1"),)
+    assert parse_ports("31000-31001") == (Port(31000, 31000, "127.0.0.1"), Port(31001, 31001, "127.0.0.1"))
+    assert parse_ports("1-2:8001-8002") == (Port(8001, 1, "127.0.0.1"), Port(8002, 2, "127.0.0.1"))
+    for wrong in (
+        "",
+        "0",
+        "70000",
+        "1:2:3:4",
+        "::1:80:80",
+        "x:80",
+        "300.1.1.1:80:80",
+        "2-1",
+        "1-2:3",
+        "1:2-3",
+        "1-9999",
+    ):
+        with pytest.raises(ValueError, match=r"PORT|an IPv4 address|a port from 1|a range of"):
+            parse_ports(wrong)
+    assert write_ports((Port(80, 8080, ""), *parse_ports("5000-5002"), Port(5003, 7, "127.0.0.1"))) == (
+        "*:8080->80", "127.0.0.1:5000-5002->5000-5002", "127.0.0.1:7->5003",
+    )  # fmt: skip
     assert parse_memory("512M") == parse_memory("512mb") == parse_memory(512 << 20) == 512 << 20
