@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from benchmarks import contents, ftp, ingest, listings, nodes, queries, resources, web
+from benchmarks import contents, ftp, ingest, listings, nodes, queries, replicas, resources, web
 from benchmarks.measuring import Report, figure
 from benchmarks.node import fill
 
@@ -28,6 +28,7 @@ SUITES: dict[str, tuple[str, Callable[[Report, Path, int], None] | None]] = {
     "ftp-sessions": ("1,000 FTP sessions at once", None),
     "nodes": ("requests and pieces between nodes, beside a plain socket", None),
     "contents": ("a large content to another node, durable there, beside a plain socket", None),
+    "replicas": ("acknowledged writes of three nodes beside one; how soon five nodes show a change", None),
 }
 WITHOUT_DATA: dict[str, Callable[[Report], None]] = {
     "ftp-large": ftp.large,
@@ -37,6 +38,7 @@ WITHOUT_DATA: dict[str, Callable[[Report], None]] = {
     "ftp-sessions": ftp.sessions,
     "nodes": nodes.run,
     "contents": contents.run,
+    "replicas": replicas.run,
 }
 
 

@@ -52,13 +52,13 @@ def run(report: Report, data: Path, count: int) -> None:
 
 def _measured(data: Path, connections: int, waiting: bool, entries: Sequence[Item]) -> tuple[float, float]:
     """Entries per second, and the node's processor time for each in microseconds."""
-    work = [_request(item) for item in entries]
+    work = [request(item) for item in entries]
     shares = [work[start::connections] for start in range(connections)]
     os.sync()
     with running(data) as node:
         lines = [Line(node.address) for _ in shares]
         lines[0].ask("NOOP")
-        send = _one_by_one if waiting else _pipelined
+        send = one_by_one if waiting else pipelined
         threads = [threading.Thread(target=send, args=pair) for pair in zip(lines, shares, strict=True)]
         used_s = node.cpu_s()
         start = time.perf_counter()
@@ -74,18 +74,22 @@ def _measured(data: Path, connections: int, waiting: bool, entries: Sequence[Ite
     return len(work) / took, used_s / len(work) * 1e6
 
 
-def _request(item: Item) -> bytes:
+def request(item: Item) -> bytes:
+    """An ADD of a new 1 KiB content with six tags, as it is sent."""
     tags = " ".join((item.tags * 6)[:6])
     return f"ADD {SIZE} {item.name} {tags}\r\n".encode() + os.urandom(SIZE)
 
 
-def _one_by_one(line: Line, requests: Sequence[bytes]) -> None:
+def one_by_one(line: Line, requests: Sequence[bytes]) -> None:
+    """Sends each request when the one before it is acknowledged."""
     for request in requests:
         line.send(request)
         _acknowledged(line)
 
 
-def _pipelined(line: Line, requests: Sequence[bytes]) -> None:
+def pipelined(line: Line, requests: Sequence[bytes]) -> None:
+    """Sends all, and reads the answers meanwhile."""
+
     def send() -> None:
         for start in range(0, len(requests), 100):
             line.send(b"".join(requests[start : start + 100]))
