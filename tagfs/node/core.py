@@ -23,6 +23,7 @@ from tagfs.node.contents.interfaces import IContents
 from tagfs.node.interfaces import Figure
 from tagfs.node.nearby import Nearby
 from tagfs.node.offload import Done, GroupCommit, Offload, Plan
+from tagfs.node.recent import Recent
 from tagfs.node.replication.interfaces import IReplication, Unreplicated
 from tagfs.storage.interfaces import MAX_PAGE, SMALL_CONTENT, Blob, IBlobStore, ICatalog
 
@@ -72,7 +73,8 @@ class Core:
         """Why this node cannot serve everything yet; set by whoever brings it into a cluster."""
         self.listeners: list[Callable[[Sequence[str]], None]] = []
         """Told the ids of changed entries."""
-        self.learners: list[Callable[[Sequence[Record]], None]] = []
+        self.recent = Recent()
+        self.learners: list[Callable[[Sequence[Record]], None]] = [self.recent.learn]
         """Told the states of all records that became durable here, whoever wrote them."""
         self.reports: list[Callable[[], Iterable[Figure]]] = [self._queues]
         """Asked for INode.figures; each part of the node that has figures adds its own."""

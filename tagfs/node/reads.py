@@ -117,7 +117,14 @@ async def folders(core: Core, home: str, limit: int) -> Sequence[str]:
 async def entry(core: Core, identifier: str) -> Entry:
     """One entry, in the trash or not, with folded tags. Raises NotFound."""
     identifier = check_entry_id(identifier)
-    return await core.nearby.run(core.readers, lambda: _entry(core, identifier))
+    found = core.recent.find(identifier)
+    if found is None:
+        question = core.recent.ask(identifier)
+        try:
+            found = await core.nearby.run(core.readers, lambda: _entry(core, identifier))
+        finally:
+            core.recent.answer(identifier, question, found)
+    return found
 
 
 def _entry(core: Core, identifier: str) -> Entry:
@@ -142,23 +149,40 @@ async def open_content(core: Core, identifier: str, offset: int, length: int | N
     """A reading of an entry's content, or of one of its versions."""
     identifier = check_entry_id(identifier)
 
-    def work() -> tuple[Entry, Content, IBlobReader | None]:
-        found = _entry(core, identifier)
-        content = found.content if version is None else _version(found, version)
-        if not 0 <= offset <= content.size or (length is not None and length < 0):
-            raise BadRequest(f"offset {offset} is beyond the content, which has {content.size} bytes")
-        at_once = core.contents is None and content.size <= SMALL_CONTENT
-        return found, content, core.blobs.open(content.digest) if at_once else None
+    known = core.recent.find(identifier)
+    if known is not None:
+        content, wanted = _wanted(known, offset, length, version)
+        now = core.blobs.open_now(content.digest) if content.size <= SMALL_CONTENT else None
+        if now is not None:
+            return Reading(known, now, core.transfers, offset, wanted)
 
-    found, content, reader = await core.nearby.run(core.transfers, work)
-    rest = content.size - offset
-    wanted = rest if length is None else min(length, rest)
+    def work() -> tuple[Entry, Content, int, IBlobReader | None]:
+        found = _entry(core, identifier)
+        content, wanted = _wanted(found, offset, length, version)
+        at_once = core.contents is None and content.size <= SMALL_CONTENT
+        return found, content, wanted, core.blobs.open_now(content.digest) if at_once else None
+
+    found = None
+    question = core.recent.ask(identifier)
+    try:
+        found, content, wanted, reader = await core.nearby.run(core.transfers, work)
+    finally:
+        core.recent.answer(identifier, question, found)
     if core.contents is not None:
         return await core.contents.read(found, content, offset, wanted)
     if reader is None:
         reader = await core.transfers.run(lambda: core.blobs.open(content.digest))
     kind = Reading if reader.in_memory else LargeReading
     return kind(found, reader, core.transfers, offset, wanted)
+
+
+def _wanted(found: Entry, offset: int, length: int | None, version: str | None) -> tuple[Content, int]:
+    """The content that is asked for, and how many bytes of it. Raises NotFound or BadRequest."""
+    content = found.content if version is None else _version(found, version)
+    if not 0 <= offset <= content.size or (length is not None and length < 0):
+        raise BadRequest(f"offset {offset} is beyond the content, which has {content.size} bytes")
+    rest = content.size - offset
+    return content, rest if length is None else min(length, rest)
 
 
 def _version(found: Entry, stamp: str) -> Content:

@@ -328,9 +328,9 @@ class IBlobStore(Interface):
         """An :class:`IBlobReader`. Raises :class:`~tagfs.errors.NotFound`."""
 
     def open_now(digest: bytes) -> IBlobReader | None:
-        """An :class:`IBlobReader` of a small content, in memory, without waiting for a disk or for another thread's work on one:
-        for a thread that may not wait. None where that may not be possible, whatever the reason (it was not read lately, it is
-        large, bad, or not here): then :meth:`open` tells."""
+        """An :class:`IBlobReader` of a small content whose bytes are in memory: after a short look-up, for a thread that may not
+        wait for them. None where they are not, or that cannot be said; also where the content is large, bad or not here: then
+        :meth:`open` tells."""
 
     def chunks(digest: bytes) -> Sequence[bytes]:
         """BLAKE3 digests of each :data:`CHUNK` of a content larger than one chunk; empty for others. Raises NotFound, or Corrupt

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 
 from tagfs.errors import TooLarge
-from tagfs.storage.blobs import index, segments, writer
+from tagfs.storage.blobs import segments, writer
 from tagfs.storage.blobs.descriptors import Descriptors
 from tagfs.storage.blobs.disk import System
 from tagfs.storage.blobs.opening import open_directory
@@ -68,8 +68,6 @@ def test_descriptors_are_bounded_and_never_closed_in_use(tmp_path):
             with files.borrow(number) as fd:
                 assert os.pread(fd, 1, 0) == b"%d" % number
         assert os.pread(held, 1, 0) == b"0"
-        with files.borrow_open(3) as fd, files.borrow_open(2) as closed:
-            assert os.pread(fd, 1, 0) == b"3" and closed is None
     assert opened == [0, 1, 2, 3, 1]
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(held)
@@ -109,53 +107,16 @@ class PageCache(System):
 
 
 def test_what_is_in_memory_is_opened_at_once(tmp_path):
-    """A content that was stored or read since the start, as long as the system has all of it in memory."""
+    """As long as the system has all of it in memory, and says so."""
     system = PageCache()
     store = open_directory(os.fspath(tmp_path), system=system)
     content = os.urandom(5000)
     digest = store.put_small(content).digest
-    assert store.open_now(digest) is None, "its segment was not opened for reading yet"
-    store.close()
-
-    store = open_directory(os.fspath(tmp_path), system=system)
-    assert store.open_now(digest) is None, "only the database knows where it is"
-    assert read_out(store, digest) == content
     assert store.open_now(digest).read(0, 6000) == content
     for cached in (0, 4000, None):
         system.cached = cached
         assert store.open_now(digest) is None
-    store.close()
-
-
-def test_what_is_opened_at_once_is_where_it_is_now(tmp_path):
-    """Compaction moves a content; a place that is remembered from before it leads nowhere."""
-    store = open_directory(os.fspath(tmp_path), system=PageCache(), max_segment=3000)
-    kept, dropped = os.urandom(500), os.urandom(2000)
-    digests = [blob.digest for blob in store.put_many([kept, dropped])]
-    store.put_many([os.urandom(2500)])
-    store.close()
-
-    store = open_directory(os.fspath(tmp_path), system=PageCache(), max_segment=3000)
-    assert read_out(store, digests[0]) == kept
-    assert store.open_now(digests[0]).read(0, 500) == kept
-    assert store.drop(digests[1])
-    assert store.compact(1 << 20)
-    assert store.open_now(digests[0]) is None, "the segment that it is in now was not read"
-    assert read_out(store, digests[0]) == kept
-    assert store.open_now(digests[0]).read(0, 500) == kept
-    store.close()
-
-
-def test_places_in_memory_are_bounded(tmp_path, monkeypatch):
-    """Those looked up last are remembered."""
-    monkeypatch.setattr(index, "MOST_RECENT", 2)
-    store = open_directory(os.fspath(tmp_path), system=PageCache())
-    digests = [blob.digest for blob in store.put_many([b"a", b"b", b"c"])]
-    store.close()
-    store = open_directory(os.fspath(tmp_path), system=PageCache())
-    for digest in digests:
-        read_out(store, digest)
-    assert [store.open_now(digest) is None for digest in digests] == [True, False, False]
+        assert read_out(store, digest) == content
     store.close()
 
 

@@ -145,14 +145,12 @@ class Contents:
         return ReadingOn(here, elsewhere, lambda: self.damaged(digest))
 
     async def _open(self, content: Content) -> IBlobReader:
-        core = self._core
-
-        def work() -> IBlobReader:
-            return core.blobs.open(content.digest)
-
+        core, digest = self._core, content.digest
         if content.size <= SMALL_CONTENT:
-            return await core.nearby.run(core.transfers, work)
-        return await core.transfers.run(work)
+            reader = await core.nearby.run(core.transfers, lambda: core.blobs.open_now(digest))
+            if reader is not None:
+                return reader
+        return await core.transfers.run(lambda: core.blobs.open(digest))
 
     async def copies(self, entry: Entry) -> tuple[Copies, Sequence[str]]:
         """See :class:`IContents`."""

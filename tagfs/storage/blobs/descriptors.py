@@ -44,30 +44,10 @@ class Descriptors:
         try:
             yield file.fd
         finally:
-            self._give_back(file)
-
-    @contextmanager
-    def borrow_open(self, number: int) -> Iterator[int | None]:
-        """As :meth:`borrow`, where the file is open already and nobody is just opening another; else None."""
-        file = None
-        if self._lock.acquire(blocking=False):
-            try:
-                file = self._files.get(number)
-                if file is not None:
-                    file.readers += 1
-            finally:
-                self._lock.release()
-        try:
-            yield None if file is None else file.fd
-        finally:
-            if file is not None:
-                self._give_back(file)
-
-    def _give_back(self, file: _Open) -> None:
-        with self._lock:
-            file.readers -= 1
-            if file.retired and not file.readers:
-                os.close(file.fd)
+            with self._lock:
+                file.readers -= 1
+                if file.retired and not file.readers:
+                    os.close(file.fd)
 
     def retire(self, number: int) -> None:
         """Closes the file as soon as nobody reads from it."""

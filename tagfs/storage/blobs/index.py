@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -43,8 +42,6 @@ CREATE TABLE segments (number INTEGER PRIMARY KEY, covered_to INTEGER NOT NULL, 
 """
 _ROWS = 64
 """Contents that one statement asks for."""
-MOST_RECENT = 16_384
-"""Places that are remembered since they were looked up: about 250 bytes each."""
 _CACHE_KIB = 16 << 10
 _BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -73,8 +70,6 @@ class Index:
         self._waiting: dict[bytes, Place | None] = {}
         self._waiting_bytes = 0
         self._writing: dict[bytes, Place | None] = {}
-        self._recent: OrderedDict[bytes, Place] = OrderedDict()
-        self._recent_lock = Lock()
         self._writer = _open_or_renew(path)
         self._reader = _connect(path)
         self._covered: dict[int, int] = {}
@@ -104,19 +99,7 @@ class Index:
             if digest in changes:
                 return changes[digest]
         rows = self._select("SELECT segment, offset, length FROM items WHERE digest = ?", (digest,))
-        if not rows:
-            return None
-        place = Place(*rows[0])
-        self._remember(digest, place)
-        return place
-
-    def recall(self, digest: bytes) -> Place | None:
-        """Where the content probably lies, without asking the database; None where that is not known. It may have been moved
-        or removed a moment ago: only its own bytes tell that they are there."""
-        for changes in (self._waiting, self._writing):
-            if digest in changes:
-                return changes[digest]
-        return self._recent.get(digest)
+        return Place(*rows[0]) if rows else None
 
     def find_many(self, digests: Sequence[bytes]) -> Mapping[bytes, Place]:
         """Where those contents lie that are here."""
@@ -153,7 +136,6 @@ class Index:
             place = self.find(digest)
             if place is not None:
                 self._waiting[digest] = None
-                self._forget(digest)
                 self._count(place, -1)
             return place
 
@@ -163,7 +145,6 @@ class Index:
             if self.find(digest) != old:
                 return False
             self._waiting[digest] = new
-            self._forget(digest)
             self._count(old, -1)
             self._count(new, 1)
             return True
@@ -249,19 +230,6 @@ class Index:
         with self._flush_lock, self._read_lock:
             self._reader.close()
             self._writer.close()
-
-    def _remember(self, digest: bytes, place: Place) -> None:
-        with self._recent_lock:
-            if digest in self._waiting or digest in self._writing:
-                return  # it was moved or removed since the database was asked
-            self._recent[digest] = place
-            self._recent.move_to_end(digest)
-            if len(self._recent) > MOST_RECENT:
-                self._recent.popitem(last=False)
-
-    def _forget(self, digest: bytes) -> None:
-        with self._recent_lock:
-            self._recent.pop(digest, None)
 
     def _write(self, batch: Mapping[bytes, Place | None], segments: Iterable[tuple[int, int, int, int]]) -> None:
         added = sorted((digest, *place) for digest, place in batch.items() if place is not None)

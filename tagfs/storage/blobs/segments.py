@@ -137,9 +137,9 @@ class Segments:
         return content_of(item, digest)
 
     def read_cached(self, place: Place, digest: bytes) -> bytes | None:
-        """The verified content at a place, where that can be had without waiting; else None. Raises :class:`Corrupt`."""
-        with self._files.borrow_open(place.segment) as fd:
-            item = None if fd is None else self._disk.read_cached(fd, place.offset, OVERHEAD + place.length)
+        """As :meth:`read`, where the system has the content in memory; else None."""
+        with self._files.borrow(place.segment) as fd:
+            item = self._disk.read_cached(fd, place.offset, OVERHEAD + place.length)
         return None if item is None else content_of(item, digest)
 
     def read_raw(self, place: Place) -> bytes:

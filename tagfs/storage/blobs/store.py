@@ -126,12 +126,12 @@ class FileBlobStore:
 
     def open_now(self, digest: bytes) -> IBlobReader | None:
         """See :class:`IBlobStore`."""
-        place = self._index.recall(digest)
+        place = self._index.find(digest)
         if place is None:
             return None
         try:
             content = self._segments.read_cached(place, digest)
-        except Corrupt:
+        except (Corrupt, FileNotFoundError):
             return None
         return None if content is None else SmallReader(content)
 

@@ -225,9 +225,9 @@ def read_records(
     found: list[tuple[Ref, int, bytes, bytes]] = []
     for kind, keys in by_kind.items():
         # One prepared statement for any number of keys; json_each costs less than it saves from two keys on.
+        which, value = ("= ?", keys[0]) if len(keys) == 1 else ("IN (SELECT value FROM json_each(?))", json.dumps(keys))
         cursor = connection.execute(
-            "SELECT key, row, numbers, record FROM records WHERE kind = ? AND key IN (SELECT value FROM json_each(?))",
-            (kind, json.dumps(keys)),
+            f"SELECT key, row, numbers, record FROM records WHERE kind = ? AND key {which}", (kind, value)
         )
         found.extend((Ref(kind, key), row, numbers, record) for key, row, numbers, record in cursor)
     return found
