@@ -163,6 +163,29 @@ def test_an_uploaded_page_does_not_run(browser: Any, address: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.limit(60)
+def test_a_drawing_is_shown_and_does_not_run(browser: Any, address: str) -> None:
+    """An SVG drawing is its own small picture, in the list and large; scripts in it do not run, a broken one has a sign."""
+    start = b"<svg xmlns='http://www.w3.org/2000/svg' width='40' height='20'>"
+    store(
+        address,
+        "evil.svg",
+        data=start + b"<rect width='9' height='9'/><script>top.document.title = 'ran'</script></svg>",
+    )
+    store(address, "broken.svg", data=start + b"<rect>")
+    faults: list[str] = []
+    page = visit(browser, address, faults)
+    shown = page.locator("#results li:has-text('evil.svg') img.drawing")
+    assert shown.evaluate("image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])") == [40, 20]
+    page.locator("#results li:has-text('broken.svg') span.sign").wait_for()
+    page.click("#results .name:has-text('evil.svg')")
+    large = page.locator("#details img.drawing")
+    assert large.evaluate("image => image.decode().then(() => image.naturalWidth)") == 40
+    assert page.title() == "tagfs"
+    assert faults == []
+
+
+@pytest.mark.slow
+@pytest.mark.limit(60)
 def test_with_users_one_logs_in_and_out(browser: Any, tmp_path: Path) -> None:
     """Sent to the log-in page and back to where one wanted to go; a wrong password says so; changes carry the token; after the
     log-out nothing is shown; who may only read is not offered more."""

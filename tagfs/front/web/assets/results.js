@@ -9,11 +9,20 @@ export const whenChanged = (action) => { refresh = action; };
 
 const SIGNS = { image: "▣", video: "▶", audio: "♪", text: "¶" };
 const PICTURE = /^image\/(png|jpeg|gif|webp|bmp|avif)/;
+const MOST_OF_A_DRAWING = 1 << 20;
+
+// Where a small picture of an entry comes from. A drawing is its own: as an image, a browser lets it neither run scripts nor load anything.
+function pictureOf(entry, pixels) {
+  if (PICTURE.test(entry.type)) return { src: api.thumbnailUrl(entry.id, pixels) };
+  if (/^image\/svg\+xml/.test(entry.type) && entry.size <= MOST_OF_A_DRAWING) return { src: api.contentUrl(entry.id), drawing: true };
+  return null;
+}
 
 function sign(entry) {
   const fallback = () => make("span", { class: "sign", "aria-hidden": "true" }, SIGNS[entry.type.split("/")[0]] || "▤");
-  if (!PICTURE.test(entry.type)) return fallback();
-  const picture = make("img", { class: "sign", alt: "", loading: "lazy", src: api.thumbnailUrl(entry.id, 128) });
+  const found = pictureOf(entry, 128);
+  if (!found) return fallback();
+  const picture = make("img", { class: found.drawing ? "sign drawing" : "sign", alt: "", loading: "lazy", src: found.src });
   picture.addEventListener("error", () => picture.replaceWith(fallback()), { once: true });
   return picture;
 }
@@ -178,8 +187,9 @@ function versions(entry) {
 }
 
 function preview(entry) {
-  if (!PICTURE.test(entry.type)) return "";
-  const picture = make("img", { class: "preview", alt: `Preview of ${entry.name}`, src: api.thumbnailUrl(entry.id, 640) });
+  const found = pictureOf(entry, 640);
+  if (!found) return "";
+  const picture = make("img", { class: found.drawing ? "preview drawing" : "preview", alt: `Preview of ${entry.name}`, src: found.src });
   picture.addEventListener("error", () => picture.remove(), { once: true });
   return picture;
 }
