@@ -190,6 +190,7 @@ def test_adds_overlap_and_answer_in_order(node: FakeNode, session: WireSession) 
     gate.open(1)
     assert session.codes() == []
     gate.open(0)
+    session.settle()
     assert session.codes() == ["250 ", "150 ", "250 ", "150 ", "250 ", "213 "]
     assert [entry.name for entry in node.entries.values()] == ["c", "b", "a"]
 
@@ -215,7 +216,43 @@ def test_overlap_is_bounded(node: FakeNode) -> None:
         for _ in range(10):
             assert len(gate.waiting) <= 3
             gate.open()
+        session.settle()
         assert session.codes().count("250 ") == 10
+
+
+def test_what_ends_together_is_said_together(node: FakeNode, session: WireSession) -> None:
+    """ADDs that become durable in one commit are answered in one piece; one by itself is answered without a turn."""
+    gate = node.gate = Gate()
+    written: list[bytes] = []
+    session.transport.write = written.append
+    session.send(b"".join(b"ADD 1 n%d\r\nA" % number for number in range(10)))
+    written.clear()
+    for _ in range(10):
+        gate.open()
+    assert written == []
+    session.settle()
+    assert len(written) == 1 and written[0].count(b"250 ") == 10
+    session.send(b"ADD 1 last\r\nA")
+    written.clear()
+    gate.open()
+    assert len(written) == 1
+
+
+def test_what_was_not_said_yet_goes_out_at_the_end_or_nowhere(node: FakeNode) -> None:
+    """A session that ends in between says it all before; a client that is gone leaves nothing behind."""
+    for end in ("shut_down", "lose"):
+        gate = node.gate = Gate()
+        session = WireSession(node)
+        session.send(b"ADD 1 a\r\nAADD 1 b\r\nB")
+        gate.open()
+        if end == "lose":
+            session.lose()
+        else:
+            session.protocol.shut_down("stopping")
+            gate.open()
+            assert session.codes() == ["220 ", "150 ", "250 ", "150 ", "250 ", "421 "]
+        session.lines()
+        assert not [call for call in session.clock.getDelayedCalls() if call.getTime() <= session.clock.seconds()]
 
 
 def test_pipeline_is_bounded(node: FakeNode) -> None:

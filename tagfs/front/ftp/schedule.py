@@ -40,6 +40,11 @@ class Schedule:
         return bool(self._running or self._queue or self._beside)
 
     @property
+    def overlapping(self) -> bool:
+        """Whether commands run side by side."""
+        return len(self._running) > 1
+
+    @property
     def begun(self) -> list[Exchange]:
         """The commands that run."""
         return [*self._running, *self._beside]

@@ -28,6 +28,7 @@ from tagfs.errors import TagfsError
 from tagfs.front.ftp.door import Door, Files
 from tagfs.front.ftp.exchange import Exchange
 from tagfs.front.ftp.intake import HttpSeen, Intake
+from tagfs.front.ftp.output import Output
 from tagfs.front.ftp.schedule import Schedule
 from tagfs.front.ftp.tls import TlsContext
 from tagfs.front.ftp.watch import Watch
@@ -75,7 +76,7 @@ class Session:
         self._secured = secured
         self._intake = Intake(self, door.verbs)
         self._schedule = Schedule(door.limits, self._run)
-        self._out: list[bytes] = []
+        self._out = Output(channel, door.clock)
         self._user: Principal | None = None
         self._files: Files | None = None
         self._reading = True
@@ -124,8 +125,8 @@ class Session:
         between could have put it there."""
         self._schedule.drop_waiting()
         self._intake.clear()
-        self.flush()
-        self._channel = self._secured(context)
+        self._out.flush()
+        self._channel = self._out.channel = self._secured(context)
         self.secure = True
 
     def tally(self, word: str, number: int = 1) -> None:
@@ -137,7 +138,7 @@ class Session:
         if self._closing:
             return
         self._stop()
-        self.flush()
+        self._out.flush()
         self._channel.unregisterProducer()
         self._channel.loseConnection()
         self._watch.closing()
@@ -146,7 +147,7 @@ class Session:
         """Ends the session at once, unsent replies and all."""
         self.log.info("session {peer} cut off: {why}", peer=self.peer, why=why)
         self._stop()
-        self._out.clear()
+        self._out.forget()
         self._channel.abortConnection()
 
     # What its watch asks
@@ -167,7 +168,7 @@ class Session:
     def connected(self) -> None:
         """The connection is there: greets."""
         self.put(f"220 {self.node.name} tagfs {__version__} ready; HELP lists the commands\r\n".encode())
-        self.flush()
+        self._out.flush()
         self._watch.start()
 
     def refuse(self, why: str) -> None:
@@ -238,20 +239,13 @@ class Session:
     def put(self, data: bytes) -> None:
         """Sends bytes, together with what else is said in this turn; drops them when the session has ended."""
         if not self._closing:
-            self._out.append(data)
+            self._out.put(data)
             if not self._pumping:
-                self.flush()
-
-    def flush(self) -> None:
-        """Hands what was said to the connection."""
-        if self._out:
-            data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
-            self._out.clear()
-            self._channel.write(data)
+                self._out.hand_over(self._schedule.overlapping)
 
     async def until_read(self, exchange: Exchange) -> None:
         """Returns when it is the exchange's turn and the client has taken enough of what was sent."""
-        self.flush()
+        self._out.flush()
         while (self._watch.output_waiting or not exchange.in_turn) and not self._closing:
             waiting: Deferred[None] = Deferred()
             self._writable.append(waiting)
@@ -270,7 +264,7 @@ class Session:
             self._http_seen()
         finally:
             self._pumping = False
-        self.flush()
+        self._out.hand_over(self._schedule.overlapping)
         if not self._closing:
             self._set_reading(not self._choked())
             if self._input_ended and not (self.busy or self._choked()):
@@ -383,6 +377,7 @@ class Session:
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
+        self._out.stop()
         self._cancel_all()
         self._wake_writers()
 
