@@ -164,23 +164,28 @@ def test_an_uploaded_page_does_not_run(browser: Any, address: str) -> None:
 @pytest.mark.slow
 @pytest.mark.limit(60)
 def test_a_drawing_is_shown_and_does_not_run(browser: Any, address: str) -> None:
-    """An SVG drawing is its own small picture, in the list and large; scripts in it do not run, a broken one has a sign."""
+    """An SVG drawing is its own small picture, in the list and large; scripts in it do not run, a broken one has a sign.
+    Its long name leaves room for the buttons of what is said about it."""
     start = b"<svg xmlns='http://www.w3.org/2000/svg' width='40' height='20'>"
     store(
         address,
-        "evil.svg",
+        "a_drawing_that_has_a_long_name_without_spaces.svg",
         data=start + b"<rect width='9' height='9'/><script>top.document.title = 'ran'</script></svg>",
     )
     store(address, "broken.svg", data=start + b"<rect>")
     faults: list[str] = []
-    page = visit(browser, address, faults)
-    shown = page.locator("#results li:has-text('evil.svg') img.drawing")
+    page = visit(browser, address, faults, "phone")
+    shown = page.locator("#results li:has-text('a_drawing_that_has_a_long_name_without_spaces.svg') img.drawing")
     assert shown.evaluate("image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])") == [40, 20]
     page.locator("#results li:has-text('broken.svg') span.sign").wait_for()
-    page.click("#results .name:has-text('evil.svg')")
+    page.click("#results .name:has-text('a_drawing_that_has_a_long_name_without_spaces.svg')")
     large = page.locator("#details img.drawing")
     assert large.evaluate("image => image.decode().then(() => image.naturalWidth)") == 40
     assert page.title() == "tagfs"
+    page.click("#details .danger")
+    close = page.locator(".toast button:last-child")
+    close.wait_for()
+    assert (close.bounding_box() or {})["x"] + (close.bounding_box() or {})["width"] < SIZES["phone"][0]
     assert faults == []
 
 
