@@ -226,12 +226,12 @@ def test_what_ends_together_is_said_together(node: FakeNode, session: WireSessio
     written: list[bytes] = []
     session.transport.write = written.append
     session.send(b"".join(b"ADD 1 n%d\r\nA" % number for number in range(10)))
-    written.clear()
-    for _ in range(10):
-        gate.open()
-    assert written == []
-    session.settle()
-    assert len(written) == 1 and written[0].count(b"250 ") == 10
+    for ending in (6, 4):
+        written.clear()
+        for _ in range(ending):
+            gate.open()
+        session.settle()
+        assert len(written) == 1 and written[0].count(b"250 ") == ending
     session.send(b"ADD 1 last\r\nA")
     written.clear()
     gate.open()

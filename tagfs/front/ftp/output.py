@@ -34,10 +34,12 @@ class Output:
     def hand_over(self, overlapping: bool) -> None:
         """Flushes. Where commands run side by side, the others often end with this one, in one commit: then all that is said in
         this turn of the reactor goes out in one piece, since a write for each costs as much as to store something."""
-        if not overlapping:
-            self.flush()
-        elif self._flushing is None:
+        if self._flushing is not None:
+            return
+        if overlapping:
             self._flushing = self._clock.callLater(0, self._flush_now)
+        else:
+            self.flush()
 
     def stop(self) -> None:
         """Flushes no more by itself."""
