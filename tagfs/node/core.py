@@ -20,9 +20,10 @@ from tagfs.model.users import Users
 from tagfs.model.vocabulary import KIND as TAG
 from tagfs.model.vocabulary import Vocabulary, definition
 from tagfs.node.contents.interfaces import IContents
+from tagfs.node.group_commit import Done, GroupCommit, Plan
 from tagfs.node.interfaces import Figure
 from tagfs.node.nearby import Nearby
-from tagfs.node.offload import Done, GroupCommit, Offload, Plan
+from tagfs.node.offload import Offload
 from tagfs.node.recent import Recent
 from tagfs.node.replication.interfaces import IReplication, Unreplicated
 from tagfs.storage.interfaces import MAX_PAGE, SMALL_CONTENT, Blob, IBlobStore, ICatalog

@@ -127,6 +127,7 @@ class ICatalog(Interface):
         changes: Sequence[Record],
         origins: Mapping[Ref, Mapping[str, int]] | None = None,
         covered: Mapping[str, int] | None = None,
+        adopted: Collection[Ref] = (),
     ) -> Sequence[Record]:
         """Merges changes into the present states, all or none, durably; returns for each change, in their order, the
         state of its record after all of them.
@@ -139,7 +140,9 @@ class ICatalog(Interface):
         (:attr:`node`, :attr:`epoch`). With ``origins`` they came from elsewhere: numbers by origin, per
         ref, under which others know them (empty where nobody knows). ``covered``, of the page of :meth:`changes` they
         came in, raises :meth:`vector` with them. Numbers of this node's own epoch that it never gave
-        prove that it is a restored back-up: :meth:`renew_epoch` is done first.
+        prove that it is a restored back-up: :meth:`renew_epoch` is done first. Of those that came from elsewhere the ``adopted``
+        get numbers of this node's own, too, where they change anything: behind a gap that may never close, nobody would be
+        offered them.
         """
 
     def watch(watcher: Watcher) -> None:

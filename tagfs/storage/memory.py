@@ -101,6 +101,7 @@ class MemoryCatalog:
         changes: Sequence[Record],
         origins: Mapping[Ref, Mapping[str, int]] | None = None,
         covered: Mapping[str, int] | None = None,
+        adopted: Collection[Ref] = (),
     ) -> Sequence[Record]:
         assert len(changes) <= MAX_BATCH
         with self._lock:
@@ -120,6 +121,7 @@ class MemoryCatalog:
                 self._number(changed)
             else:
                 self._note_origins({ref: origins[ref] for ref in touched if ref in origins}, covered or {})
+                self._number([ref for ref in changed if ref in adopted])
             return [self._records[change.ref] for change in changes]
 
     def _see_stamps(self, change: Record) -> None:

@@ -6,6 +6,7 @@ import random
 
 from tagfs.model.entry import partition
 from tagfs.model.record import Ref, encode, merge
+from tagfs.storage.interfaces import Numbered
 from tagfs.storage.leaves import HASH, LEAVES, NOTHING, place, record_hash
 from tagfs.storage.vectors import origin
 from tests.contracts.writing import Writer, ref
@@ -180,6 +181,26 @@ class FeedContract:
         assert page.covered == {"n2/e": 1}
         catalog.merge([made[1]], {ref(made[1]): {"n2/e": 2}})
         assert {record.key for record in catalog.changes(page.vector, 10).records} == {made[1].key, made[2].key}
+
+    def test_adopted_changes_are_offered_at_once(self, catalog):
+        """What came past a gap and is adopted is offered under an own number, too, and the watcher is told; what is known already,
+        or not adopted, is not."""
+        told = []
+        catalog.watch(told.append)
+        peer, mine = Writer("n2"), own(catalog)
+        made = [peer.entry(f"f{number}") for number in range(4)]
+        catalog.merge([made[0]], {ref(made[0]): {"n2/e": 1}})
+        origins = {ref(record): {"n2/e": number} for number, record in zip((1, 7, 8), made[:3], strict=True)}
+        catalog.merge(made[:3], origins, adopted={ref(made[0]), ref(made[1])})
+        assert catalog.vector() == {mine: 1, "n2/e": 1}
+        page = catalog.changes({"n2/e": 1}, 10)
+        assert list(page.records) == [made[1]]
+        assert page.origins == {ref(made[1]): {mine: 1, "n2/e": 7}}
+        assert told == [Numbered(mine, 1, [(ref(made[1]), encode(made[1]))])]
+        catalog.merge([made[1]], {ref(made[1]): {"n2/e": 7}}, adopted={ref(made[1])})
+        assert catalog.vector() == {mine: 1, "n2/e": 1} and len(told) == 1
+        catalog.merge([made[3]])
+        assert catalog.vector() == {mine: 2, "n2/e": 1}
 
     def test_covered_closes_gaps(self, catalog):
         """covered raises the vector, over superseded numbers too, and never lowers it."""

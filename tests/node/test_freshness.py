@@ -8,8 +8,13 @@ from tagfs.cluster.replication import FRESH_S
 from tagfs.model.principal import OWNER
 from tagfs.model.query import Tag
 from tagfs.model.query.parser import parse
+from tagfs.model.record import encode
+from tagfs.node.peers.interfaces import Caller
+from tagfs.node.replication.pull import PULL_S
 from tagfs.storage.memory import MemoryCatalog
-from tests.sim.cluster import SimCluster
+from tagfs.wire.node_messages import Call
+from tagfs.wire.node_records import Pushed, pack_push
+from tests.sim.cluster import SimCluster, records_of
 
 
 @pytest.fixture
@@ -63,6 +68,28 @@ def test_a_dead_member(three):
     three[3].start()
     three.hold_for_dead()
     three.until(lambda: found(three, three[1]).complete, 5)
+
+
+def test_what_came_past_a_gap_is_passed_on(three):
+    """A change that a node has, though changes before it are missing and their maker is gone for good, gets everywhere, and
+    SYNC waits for it."""
+    maker = three[1]
+    three.network.sever(["n1"], ["n2", "n3"])
+    for name in ("before", "behind the gap"):
+        three.begin(three.store(maker, name))
+        three.run(0.1)
+    (record,) = [record for record in records_of(maker.catalog) if record.value("name") == "behind the gap"]
+    (origin, last) = next(iter(maker.catalog.vector().items()))
+    push = Call("PUSH", (origin,), body=pack_push(last, last, [Pushed(last, encode(record))]))
+    maker.stop()
+    three.wait(three[2].peers.answer(Caller("n1", maker.peers.boot, maker.peers.address), push))
+    three.hold_for_dead("n1")
+    assert three.wait(three[3].replication.sync(5))
+    assert [entry.name for entry in found(three, three[3]).entries] == ["behind the gap"]
+    maker.start()
+    three.network.heal()
+    three.hold_for_dead()
+    three.until(three.in_step, 2 * PULL_S)
 
 
 def test_news_that_do_not_come(three):

@@ -11,8 +11,9 @@ from twisted.internet.defer import Deferred
 from tagfs.errors import BadRequest, StorageFull, Unavailable
 from tagfs.model.record import Field, Record, Ref
 from tagfs.model.stamp import Stamp
-from tagfs.node import offload
-from tagfs.node.offload import Done, GroupCommit, Inline
+from tagfs.node import group_commit
+from tagfs.node.group_commit import Done, GroupCommit
+from tagfs.node.offload import Inline
 from tagfs.storage.interfaces import MAX_BATCH
 from tagfs.storage.memory import MemoryCatalog
 from tagfs.storage.memory_blobs import MemoryBlobStore
@@ -198,7 +199,7 @@ def test_exclusive_calls_take_their_turn_between_groups(scene: Scene) -> None:
 
 def test_the_bound_of_a_group_is_what_the_catalog_takes() -> None:
     """Half the catalog's batch leaves room for one more definition per change."""
-    assert offload.MAX_BATCH == MAX_BATCH
+    assert group_commit.MAX_BATCH == MAX_BATCH
 
 
 def test_a_full_disk_fails_the_contents_of_a_group_alone(scene: Scene) -> None:
@@ -218,7 +219,7 @@ def test_a_full_disk_fails_the_contents_of_a_group_alone(scene: Scene) -> None:
 
 def test_a_group_has_a_bounded_number_of_writes(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many that wait no more go together than would be cheaper."""
-    monkeypatch.setattr(offload, "GROUP", 4)
+    monkeypatch.setattr(group_commit, "GROUP", 4)
     outcomes = [scene.write(str(number)) for number in range(10)]
     while scene.threads.calls:
         scene.threads.step()
@@ -228,7 +229,7 @@ def test_a_group_has_a_bounded_number_of_writes(scene: Scene, monkeypatch: pytes
 
 def test_answers_keep_the_order_of_the_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where a group that begins early ends before the last one was told, and where who is told asks for more."""
-    monkeypatch.setattr(offload, "GROUP", 2)
+    monkeypatch.setattr(group_commit, "GROUP", 2)
     commit = GroupCommit(Inline(), MemoryCatalog("n"), MemoryBlobStore())
     told: list[str] = []
 
@@ -246,7 +247,7 @@ def test_answers_keep_the_order_of_the_groups(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_group_that_waits_begins_before_the_last_one_hears(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever hears finds the next group under way."""
-    monkeypatch.setattr(offload, "GROUP", 2)
+    monkeypatch.setattr(group_commit, "GROUP", 2)
     under_way: list[int] = []
     for _ in range(3):
         scene.commit.write(None, (), lambda _blob, _present: ()).addCallback(

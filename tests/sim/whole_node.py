@@ -3,7 +3,7 @@ touch once they answered, threads that take their time, a simulated network, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from random import Random
 from typing import Any, TypeVar
 
@@ -86,8 +86,9 @@ class SimCatalog(MemoryCatalog):
         changes: Sequence[Record],
         origins: Mapping[Ref, Mapping[str, int]] | None = None,
         covered: Mapping[str, int] | None = None,
+        adopted: Collection[Ref] = (),
     ) -> Sequence[Record]:
-        states = super().merge(changes, origins, covered)
+        states = super().merge(changes, origins, covered, adopted)
         if origins is None:
             self.heard(self.node, changes)
         return states

@@ -12,7 +12,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import psycopg
@@ -158,11 +158,12 @@ class PostgresCatalog:
         changes: Sequence[Record],
         origins: Mapping[Ref, Mapping[str, int]] | None = None,
         covered: Mapping[str, int] | None = None,
+        adopted: Collection[Ref] = (),
     ) -> Sequence[Record]:
-        if self._watcher is None or origins is not None:
-            return self._merge(changes, origins, covered)[0]
+        if self._watcher is None or (origins is not None and not adopted):
+            return self._merge(changes, origins, covered, adopted)[0]
         with self._in_order:  # two commits of this door are told in the order of their numbers
-            states, numbered = self._merge(changes, None, None)
+            states, numbered = self._merge(changes, origins, covered, adopted)
             if numbered.records:
                 self._watcher(numbered)
         return states
@@ -172,6 +173,7 @@ class PostgresCatalog:
         changes: Sequence[Record],
         origins: Mapping[Ref, Mapping[str, int]] | None,
         covered: Mapping[str, int] | None,
+        adopted: Collection[Ref],
     ) -> tuple[Sequence[Record], Numbered]:
         assert len(changes) <= MAX_BATCH
         touched = list(dict.fromkeys(change.ref for change in changes))
@@ -193,34 +195,36 @@ class PostgresCatalog:
             _write(cursor, [states[ref] for ref in changed])
             lost = {digest for ref in changed if ref in before for digest in digests(before[ref])}
             _count_references(cursor, lost, {digest for ref in changed for digest in digests(states[ref])})
-            own, upto = self._number(cursor, touched, changed, origins, covered or {})
+            mine = [ref for ref in changed if origins is None or ref in adopted]
+            own, upto = self._number(cursor, touched, mine, origins, covered or {})
             stamps = [f.stamp.time for change in changes for f in change.fields.values() if f.stamp.node == self.node]
             if stamps:
                 statement = "UPDATE nodes SET stamp = greatest(stamp, %s) WHERE node = %s"
                 cursor.execute(statement, (max(stamps), self.node))
-        numbered = Numbered(own, upto + 1, [(ref, encode(states[ref])) for ref in changed])
+        numbered = Numbered(own, upto + 1, [(ref, encode(states[ref])) for ref in mine])
         return [states[change.ref] for change in changes], numbered
 
     def _number(
         self,
         cursor: psycopg.Cursor,
         touched: Sequence[Ref],
-        changed: Sequence[Ref],
+        mine: Sequence[Ref],
         origins: Mapping[Ref, Mapping[str, int]] | None,
         covered: Mapping[str, int],
     ) -> tuple[str, int]:
-        """Numbers the changes; returns the own origin, and the last number it had given before."""
+        """Numbers the changes, ``mine`` as own ones, too; returns the own origin, and the last number it had given before."""
         epoch = cursor.execute("SELECT epoch FROM nodes WHERE node = %s FOR UPDATE", (self.node,)).fetchone()
         own = origin(self.node, epoch[0])
         known = _origins(cursor)
+        given = {ref: dict(origins[ref]) for ref in touched if ref in origins} if origins is not None else {}
+        seen = max([covered.get(own, 0), *(numbers.get(own, 0) for numbers in given.values())])
+        if seen > known.get(own, Received()).upto:
+            fresh = secrets.token_hex(6)
+            cursor.execute("UPDATE nodes SET epoch = %s WHERE node = %s", (fresh, self.node))
+            own = origin(self.node, fresh)
         upto = known.get(own, Received()).upto
-        if origins is None:
-            given = {ref: {own: upto + at} for at, ref in enumerate(changed, 1)}
-        else:
-            given = {ref: origins[ref] for ref in touched if ref in origins}
-            seen = max([covered.get(own, 0), *(numbers.get(own, 0) for numbers in given.values())])
-            if seen > known.get(own, Received()).upto:
-                cursor.execute("UPDATE nodes SET epoch = %s WHERE node = %s", (secrets.token_hex(6), self.node))
+        for at, ref in enumerate(mine, 1):
+            given.setdefault(ref, {})[own] = upto + at
         arrived: dict[str, list[int]] = {name: [] for name in covered}
         for ref, numbers in given.items():
             for name, number in numbers.items():

@@ -11,7 +11,7 @@ from tagfs.cluster.members import MAX_MEMBERS, MEMBER, SETTINGS
 from tagfs.model.record import Field, Record, Ref, Value
 from tagfs.model.stamp import Stamp
 from tagfs.node.core import Core
-from tagfs.node.offload import News
+from tagfs.node.group_commit import News
 
 
 class Records(Protocol):

@@ -13,7 +13,7 @@ from tagfs.model.entry import KIND, Content
 from tagfs.model.record import Record
 from tagfs.node.contents.interfaces import IContents
 from tagfs.node.core import Core
-from tagfs.node.offload import News
+from tagfs.node.group_commit import News
 from tagfs.node.peers.interfaces import Caller, IPeers
 from tagfs.node.replication.pull import Puller
 from tagfs.wire.node_messages import Answer, Call
@@ -74,7 +74,9 @@ class Arrivals:
         numbers = {record.ref: {name: change.number} for record, change in changes}
         covered = _covered(name, push, before)
         contents = [content for change in push.changes for content in change.contents]
-        done = await self._core.committer.apply(News(records, numbers, covered, contents))
+        # Behind a gap, nobody else would be offered them as long as it is there; for ever, where the pusher is lost now.
+        adopted = () if covered else numbers
+        done = await self._core.committer.apply(News(records, numbers, covered, contents, adopted))
         if contents and not done.full:
             self._note_held(changes)
         self._arrived(done.states)

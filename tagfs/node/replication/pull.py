@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from tagfs.errors import BadRequest, Corrupt, NotFound, TagfsError
 from tagfs.model.record import Record, Ref, encode
 from tagfs.node.core import Core
-from tagfs.node.offload import News
+from tagfs.node.group_commit import News
 from tagfs.node.peers.interfaces import Caller, IPeers
 from tagfs.storage.interfaces import ICatalog
 from tagfs.storage.leaves import record_hash

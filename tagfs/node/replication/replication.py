@@ -19,9 +19,9 @@ from tagfs.errors import Unavailable
 from tagfs.model.entry import KIND, partition
 from tagfs.model.record import Record, Ref
 from tagfs.node.core import Core
+from tagfs.node.group_commit import Stored
 from tagfs.node.interfaces import Copies, Figure
 from tagfs.node.members_only import members_only
-from tagfs.node.offload import Stored
 from tagfs.node.peers.interfaces import Caller, IPeers, Service
 from tagfs.node.replication.acknowledgement import Patience
 from tagfs.node.replication.arrivals import Arrivals

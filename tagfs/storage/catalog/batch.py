@@ -93,13 +93,13 @@ class Batch:
         """For each change, the state of its record after all of them."""
         return [self.touched[Ref(change.kind, change.key)].state for change in changes]  # type: ignore[misc]
 
-    def number(self, origins: Origins, name: str) -> None:
-        """Gives each changed record the next number of an origin."""
+    def number(self, origins: Origins, name: str, items: Sequence[Touched]) -> None:
+        """Gives each of these records the next number of an origin."""
         number = origins.upto(name)
-        for item in self.changed:
+        for item in items:
             number += 1
             item.numbers[origins.number(name)] = number
-        if self.changed:
+        if items:
             origins.cover(name, number)
 
     def note(self, origins: Origins, known: Mapping[Ref, Mapping[str, int]]) -> None:

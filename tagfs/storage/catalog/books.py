@@ -9,12 +9,12 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from tagfs.model.entry import is_gone
 from tagfs.model.record import Record, Ref, decode
-from tagfs.storage.catalog.batch import Batch, read_records, store_step
+from tagfs.storage.catalog.batch import Batch, Touched, read_records, store_step
 from tagfs.storage.catalog.database import Database
 from tagfs.storage.catalog.live import LiveIndex
 from tagfs.storage.catalog.origins import Origins
@@ -88,6 +88,7 @@ class Books:
         changes: Sequence[Record],
         origins: Mapping[Ref, Mapping[str, int]] | None,
         covered: Mapping[str, int] | None,
+        adopted: Collection[Ref],
     ) -> Sequence[Record]:
         """See :meth:`ICatalog.merge <tagfs.storage.interfaces.ICatalog.merge>`."""
         with self.database.writing:
@@ -97,7 +98,7 @@ class Books:
                     batch.load(connection, changes)
                     batch.merge(changes)
                     known = self.origins.draft()
-                    state = self._number(batch, known, origins, covered or {})
+                    state, own, numbered = self._number(batch, known, origins, covered or {}, adopted)
                     state = self._advance(state, batch, changes)
                     batch.prepare()
                     batch.store(connection, state.step, self._now_ms())
@@ -109,11 +110,10 @@ class Books:
                 with self.database.fatal("a committed change could not be taken into the index"):
                     self.live.apply(batch.new, batch.put, batch.removed, here=origins is None)
                     self.tree.change(batch.leaves.pack())
-                own = origin(state.node, state.epoch)
                 first = self.origins.upto(own) + 1
                 self.state, self.origins = state, known
-                if origins is None and batch.changed and self.watcher is not None:
-                    self.watcher(Numbered(own, first, [(item.ref, item.data) for item in batch.changed]))
+                if numbered and self.watcher is not None:
+                    self.watcher(Numbered(own, first, [(item.ref, item.data) for item in numbered]))
             finally:
                 self.live.settle()
         return batch.states(changes)
@@ -124,20 +124,25 @@ class Books:
         known: Origins,
         origins: Mapping[Ref, Mapping[str, int]] | None,
         covered: Mapping[str, int],
-    ) -> State:
-        """Numbers the changes; the state, with a fresh epoch where it turns out to be a restored back-up's."""
+        adopted: Collection[Ref],
+    ) -> tuple[State, str, Sequence[Touched]]:
+        """Numbers the changes; the state, with a fresh epoch where it turns out to be a restored back-up's, and what got own
+        numbers, of which origin."""
         state = self.state
         own = origin(state.node, state.epoch)
         if origins is None:
-            batch.number(known, own)
-            return state
+            batch.number(known, own, batch.changed)
+            return state, own, batch.changed
         seen = max([covered.get(own, 0), *(numbers.get(own, 0) for numbers in origins.values())])
         if seen > known.upto(own):
             state = state._replace(epoch=new_epoch())
         batch.note(known, origins)
         for name, number in covered.items():
             known.cover(name, number)
-        return state
+        own = origin(state.node, state.epoch)
+        taken = [item for item in batch.changed if item.ref in adopted] if adopted else []
+        batch.number(known, own, taken)
+        return state, own, taken
 
     def _advance(self, state: State, batch: Batch, changes: Sequence[Record]) -> State:
         stamp = max(state.stamp, greatest_stamp(changes, state.node))

@@ -81,10 +81,11 @@ class SqliteCatalog:
         changes: Sequence[Record],
         origins: Mapping[Ref, Mapping[str, int]] | None = None,
         covered: Mapping[str, int] | None = None,
+        adopted: Collection[Ref] = (),
     ) -> Sequence[Record]:
         """See the interface."""
         assert len(changes) <= MAX_BATCH
-        return self._books.merge(changes, origins, covered)
+        return self._books.merge(changes, origins, covered, adopted)
 
     def watch(self, watcher: Watcher) -> None:
         """See the interface."""
