@@ -106,6 +106,10 @@ def _shown(state: State) -> tuple[object, ...]:
     return state.name, state.size, state.tags, state.place
 
 
+GOODBYE = ("421", "426")
+"""What a node that stops answers: to who asks, and to what it worked on, which may or may not have come to pass."""
+
+
 class Asking:
     """The tag protocol, spoken plainly: one request, one answer."""
 
@@ -135,7 +139,7 @@ class Asking:
             self.greet()
         self.send(command)
         line = self.line()
-        if line.startswith("421"):
+        if line.startswith(GOODBYE):
             raise ConnectionError("the node says goodbye")
         return line
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from tests.campaigns.cluster.history import Fate, History
 from tests.campaigns.cluster.network import inside
 from tests.campaigns.cluster.nodes import Member
-from tests.campaigns.workload import Asking, Violation
+from tests.campaigns.workload import GOODBYE, Asking, Violation
 
 TAGS = tuple(f"t{number}" for number in range(8))
 SIZES = (0, 1, 300, 1024, 1024, 4096, 20_000, 200_000, 1_500_000)
@@ -89,7 +89,7 @@ class Writer(ClusterClient):
         line = asking.line()
         if line.startswith("150"):
             line = asking.line()
-        if line.startswith("421"):
+        if line.startswith(GOODBYE):
             raise ConnectionError("the node says goodbye")
         words = line.split()
         if line.startswith("250") or (line.startswith("451") and " kept" in line):
@@ -194,8 +194,6 @@ class Reader(ClusterClient):
     def _read(self, asking: Asking, fate: Fate) -> None:
         first = asking.ask(f"GET {fate.id}")
         if not first.startswith("150 "):
-            if first.startswith("426"):
-                raise ConnectionError("the node says goodbye")
             if first[:3] not in ("451", "550"):
                 raise Violation(f"{self.name}: GET {fate.id}: {first}")
             return
