@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -41,11 +42,15 @@ def checkup(session: Session, data: str | None) -> Iterator[Finding]:
     """All checks."""
     yield _python()
     yield from _packages()
-    yield from _node(session)
-    if data is not None:
-        from tagfs.cli.checkup_data import data_directory
+    if data is None:
+        yield from _node(session)
+        return
+    from tagfs.cli.checkup_data import data_directory, listening
 
-        yield from data_directory(data)
+    # Where no node is named, the one that uses the directory is meant; there may be none.
+    if server := session.server or listening(data):
+        yield from _node(replace(session, server=server))
+    yield from data_directory(data)
 
 
 def _python() -> Finding:

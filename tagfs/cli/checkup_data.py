@@ -25,6 +25,17 @@ def data_directory(path: str) -> Iterator[Finding]:
     yield disk(path)
 
 
+def listening(path: str) -> str | None:
+    """Where the node that uses a directory speaks the tag protocol, as HOST:PORT; None where none does."""
+    if _lock_owner(os.path.join(path, "lock")) is None:
+        return None
+    try:
+        where = json.loads(_text(os.path.join(path, "run.json")) or "{}")["ftp"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return where if isinstance(where, str) else None
+
+
 def _format(path: str) -> Iterator[Finding]:
     text = _text(os.path.join(path, "format"))
     if text is None:

@@ -332,6 +332,10 @@ def test_doctor(node, tmp_path):
     done = run(node.port, "doctor", "--data", tmp_path)
     assert done.returncode == 1
     assert b"not the data of a node" in done.stdout
+    (tmp_path / "photo.jpg").unlink()
+    done = run(node.port, "doctor", "--data", tmp_path, TAGFS_SERVER="")
+    assert done.returncode == 0, done  # the directory of no running node: there is none to be asked
+    assert b"answers" not in done.stdout
     done = run(1, "doctor")
     assert done.returncode == 1
     assert b"twistd -n tagfs" in done.stdout

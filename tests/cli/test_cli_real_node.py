@@ -171,3 +171,5 @@ def test_doctor_on_a_real_data_directory(tagfs, real):
     assert "is the data of a node, format 1" in result.stdout
     assert f"process {real.pid} is the node" in result.stdout
     assert "FAIL" not in result.stdout
+    unnamed = tagfs("doctor", "--data", real.data, TAGFS_SERVER="")
+    assert f"{real.facts['ftp']} answers" in unnamed.stdout

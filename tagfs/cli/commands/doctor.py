@@ -14,7 +14,10 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 @click.command(cls=Command)
 @click.option(
-    "--data", metavar="DIR", type=click.Path(), help="Also look at this data directory of a node on this machine."
+    "--data",
+    metavar="DIR",
+    type=click.Path(),
+    help="Also look at this data directory of a node on this machine; without --server, at the node that uses it.",
 )
 @pass_session
 def doctor(session: Session, data: str | None) -> None:
