@@ -19,6 +19,7 @@ from tagfs.model.users import KIND as USER
 from tagfs.model.users import Users
 from tagfs.model.vocabulary import KIND as TAG
 from tagfs.model.vocabulary import Vocabulary, definition
+from tagfs.node.ahead import Ahead
 from tagfs.node.contents.interfaces import IContents
 from tagfs.node.group_commit import Done, GroupCommit, Plan
 from tagfs.node.interfaces import Figure
@@ -36,8 +37,9 @@ _RANDOM_BYTES = 10
 
 
 class Core:
-    """The shared parts of one node. ``readers`` answer queries, ``transfers`` move contents, ``writer`` commits; ``nearby``
-    answers short look-ups without any of these threads.
+    """The shared parts of one node. ``readers`` answer queries, ``transfers`` move contents, ``writer`` commits; ``pours``
+    take large contents from the disk to sockets (without it, ``transfers`` do); ``nearby`` answers short look-ups without any of
+    these threads.
 
     ``now_ms`` is the wall clock in milliseconds since 1970.
     """
@@ -53,6 +55,7 @@ class Core:
         writer: Offload,
         readers: Offload,
         transfers: Offload,
+        pours: Offload | None = None,
         now_ms: Callable[[], int],
     ) -> None:
         self.node_id = node_id
@@ -61,6 +64,7 @@ class Core:
         self.writer = writer
         self.readers = readers
         self.transfers = transfers
+        self.pours = pours or transfers
         self.nearby = Nearby()
         self.now_ms = now_ms
         self.committer = GroupCommit(writer, catalog, blobs, self._hear)
@@ -108,7 +112,7 @@ class Core:
             return self._clock.stamp(self.now_ms(), after)
 
     def write(
-        self, content: bytes | None, refs: Sequence[Ref], plan: Plan, large: Blob | None = None
+        self, content: bytes | Ahead | None, refs: Sequence[Ref], plan: Plan, large: Blob | None = None
     ) -> Deferred[Done]:
         """:meth:`GroupCommit.write`; what becomes durable is learnt, and a store that stops writing is noticed."""
         return self.committer.write(content, refs, plan, large)
@@ -167,7 +171,7 @@ class Core:
 
     def _queues(self) -> Iterable[Figure]:
         what = "Calls that wait for a thread, or run in one."
-        for pool in ("writer", "readers", "transfers"):
+        for pool in ("writer", "readers", "transfers", "pours"):
             yield Figure("pool_calls", what, getattr(self, pool).pending, {"pool": pool})
         yield Figure("commit_queue", "Writes that wait for the next group commit.", self.committer.queued)
 

@@ -12,15 +12,12 @@ from twisted.python.failure import Failure
 
 from tagfs.errors import StorageFull, Unavailable
 from tagfs.model.record import Record, Ref
+from tagfs.node.ahead import GROUP, MAX_GROUP_BYTES, Ahead, Contents
 from tagfs.node.offload import Offload
 from tagfs.storage.interfaces import MAX_BATCH, SMALL_CONTENT, Blob, IBlobStore, ICatalog, Numbered
 
 T = TypeVar("T")
 
-MAX_GROUP_BYTES = 16 << 20
-"""Most bytes of small contents that one group commit stores."""
-GROUP = 256
-"""Most writes of one group: more would not be cheaper, but all of them would wait for the last one."""
 Plan = Callable[[Blob | None, Sequence[Record | None]], Sequence[Record]]
 """From the stored content and the present states of the records asked for, the changes to merge. Runs on the
 writer's thread, must not block, and may raise a TagfsError: then this write alone fails."""
@@ -64,6 +61,7 @@ class _Write:
     refs: Sequence[Ref]
     plan: Plan
     large: Blob | None = None
+    ahead: Ahead | None = None
     news: News | None = None
     answer: Deferred[Done] = field(factory=Deferred)
     outcome: Done | Failure | None = None
@@ -73,7 +71,7 @@ class _Write:
         """What it stores in the blob store."""
         if self.news is not None:
             return self.news.contents
-        return () if self.content is None else (self.content,)
+        return () if self.content is None or self.ahead is not None else (self.content,)
 
     @property
     def records(self) -> int:
@@ -101,6 +99,7 @@ class GroupCommit:
         self._catalog = catalog
         self._blobs = blobs
         self._heard = heard
+        self._ahead = Contents(blobs, offload.run)
         self._durable: Durable | None = None
         self._numbered: list[Numbered] = []
         self._queue: deque[_Write] = deque()
@@ -121,15 +120,22 @@ class GroupCommit:
         self._catalog.watch(lambda numbered: self._numbered.append(numbered))
 
     def write(
-        self, content: bytes | None, refs: Sequence[Ref], plan: Plan, large: Blob | None = None
+        self, content: bytes | Ahead | None, refs: Sequence[Ref], plan: Plan, large: Blob | None = None
     ) -> Deferred[Done]:
         """Stores a small content (or none), reads ``refs``, merges what ``plan`` makes of both; fires when durable.
 
-        The content stays pinned until its records are merged. ``large`` names a content that is stored already, which the
-        first change makes that of an entry.
+        The content stays pinned until its records are merged; one that is stored ahead is released then. ``large`` names a
+        content that is stored already, which the first change makes that of an entry.
         """
+        ahead = None
+        if content is not None and not isinstance(content, bytes):
+            ahead, content = content, content.content
         assert content is None or len(content) <= SMALL_CONTENT
-        return self._enter(_Write(content, refs, plan, large))
+        return self._enter(_Write(content, refs, plan, large, ahead))
+
+    def store_ahead(self, content: bytes) -> Ahead:
+        """Begins to store a small content beside the groups, for a :meth:`write` that follows, or that is released."""
+        return self._ahead.store(content)
 
     def apply(self, news: News) -> Deferred[Done]:
         """Stores and merges what came from another node; fires when durable. The contents may be missing where the disk is
@@ -139,6 +145,8 @@ class GroupCommit:
 
     def _enter(self, write: _Write) -> Deferred[Done]:
         if self._closed:
+            if write.ahead is not None:
+                write.ahead.release()
             write.answer.errback(Failure(Unavailable("the node is stopping; nothing was written")))
             return write.answer
         self._queue.append(write)
@@ -239,6 +247,10 @@ def _commit(catalog: ICatalog, blobs: IBlobStore, group: Sequence[_Write]) -> No
     """
     news = [write for write in group if write.news is not None]
     local = [write for write in group if write.news is None] if news else group
+    ahead = [write.ahead for write in local if write.ahead is not None]
+    waited = ahead
+    if news or len(ahead) < len(local):
+        local, waited = _wait_for_each(local), []
     contents = [content for write in (*local, *news) for content in write.contents]
     try:
         stored = blobs.put_many(contents) if contents else ()
@@ -251,10 +263,26 @@ def _commit(catalog: ICatalog, blobs: IBlobStore, group: Sequence[_Write]) -> No
     try:
         _merge_news(catalog, news, full=bool(contents) and not stored)
         refs = [ref for write in local for ref in write.refs]
-        _merge_planned(catalog, local, iter(stored), iter(catalog.get(refs) if refs else ()))
+        _merge_planned(catalog, local, iter(stored), iter(catalog.get(refs) if refs else ()), waited)
     finally:
         for blob in stored:
             blobs.unpin(blob.digest)
+        for each in ahead:
+            each.release()
+
+
+def _wait_for_each(group: Sequence[_Write]) -> list[_Write]:
+    """Those writes of a mixed group whose contents could be stored ahead, if they have one: the others fail alone."""
+    fit = []
+    for write in group:
+        try:
+            if write.ahead is not None:
+                write.ahead.wait()
+        except Exception:  # noqa: BLE001 - the failure goes to whoever asked for this write
+            write.outcome = Failure()
+        else:
+            fit.append(write)
+    return fit
 
 
 def _merge_news(catalog: ICatalog, group: Sequence[_Write], full: bool) -> None:
@@ -290,13 +318,24 @@ def _raise(known: dict[str, int], numbers: Mapping[str, int]) -> None:
 
 
 def _merge_planned(
-    catalog: ICatalog, group: Sequence[_Write], stored: Iterator[Blob], records: Iterator[Record | None]
+    catalog: ICatalog,
+    group: Sequence[_Write],
+    stored: Iterator[Blob],
+    records: Iterator[Record | None],
+    ahead: Sequence[Ahead],
 ) -> None:
+    """Merges what the writes plan; before that is made durable, what is stored ``ahead`` is."""
     changes: list[Record] = []
     planned: list[tuple[_Write, Blob | None, int]] = []
 
+    def ready() -> None:
+        for each in ahead:
+            each.wait()
+
     def merge() -> None:
-        states = catalog.merge(changes) if changes else ()
+        states: Sequence[Record] = ()
+        if changes:
+            states = catalog.merge(changes, ready=ready) if ahead else catalog.merge(changes)
         at = 0
         for write, blob, size in planned:
             write.outcome = Done(blob, states[at : at + size])
@@ -305,7 +344,7 @@ def _merge_planned(
         planned.clear()
 
     for write in group:
-        blob = None if write.content is None else next(stored)
+        blob = None if write.content is None else write.ahead.blob if write.ahead is not None else next(stored)
         present = [next(records) for _ in write.refs]
         try:
             made = write.plan(blob, present)

@@ -124,6 +124,10 @@ class IReceiving(Interface):
         """Not a coroutine. Takes bytes; returns None, or a Deferred that fires when more may be written: the caller
         then pauses its source. The Deferred fails with what went wrong (disk full); the receiving is then over."""
 
+    def complete() -> None:
+        """Not a coroutine. All was written: the content may begin to become durable, while the caller still finds out what to
+        do with it. Optional; what ends a receiving ends it as before."""
+
     async def add(
         name: str,
         tags: Sequence[str],

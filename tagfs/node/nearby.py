@@ -10,9 +10,9 @@ from tagfs.node.offload import Offload
 
 T = TypeVar("T")
 
-SHORT_S = 0.002
+SHORT_S = 0.005
 """A look-up that takes longer, in seconds, is followed by a rest."""
-REST = 100
+REST = 50
 """How many times as long as that look-up the rest is: so others wait for them for a hundredth of the time at most."""
 
 

@@ -172,8 +172,9 @@ async def open_content(core: Core, identifier: str, offset: int, length: int | N
         return await core.contents.read(found, content, offset, wanted)
     if reader is None:
         reader = await core.transfers.run(lambda: core.blobs.open(content.digest))
-    kind = Reading if reader.in_memory else LargeReading
-    return kind(found, reader, core.transfers, offset, wanted)
+    if reader.in_memory:
+        return Reading(found, reader, core.transfers, offset, wanted)
+    return LargeReading(found, reader, core.transfers, core.pours, offset, wanted)
 
 
 def _wanted(found: Entry, offset: int, length: int | None, version: str | None) -> tuple[Content, int]:

@@ -24,6 +24,7 @@ from tagfs.model.names import check_home, check_name, check_tag, fold
 from tagfs.model.principal import NOBODY, Principal, Role
 from tagfs.model.record import Record, Ref
 from tagfs.model.stamp import ZERO
+from tagfs.node.ahead import Ahead
 from tagfs.node.core import Core
 from tagfs.node.interfaces import Added, IDrawing
 from tagfs.node.transfer import Inflow
@@ -74,6 +75,7 @@ class Receiving:
         self._principal = principal
         self._inflow = inflow
         self._in_flight = in_flight
+        self._ahead: Ahead | None = None
 
     @property
     def size(self) -> int:
@@ -85,10 +87,16 @@ class Receiving:
     async def draw(self, fill: Callable[[memoryview], int], budget: int) -> bool:
         return await self._inflow.draw(fill, budget)
 
+    def complete(self) -> None:
+        if self._ahead is None and self._inflow.is_small:
+            self._ahead = self._core.committer.store_ahead(self._inflow.small())
+
     def abort(self) -> None:
+        self._give_up_ahead()
         self._inflow.abort()
 
     async def keep(self, slot: str) -> int:
+        self._give_up_ahead()
         await self._inflow.keep(slot_name(self._principal, slot), self._core.now_ms())
         return self._inflow.size
 
@@ -173,6 +181,11 @@ class Receiving:
         blob = await self._store((Ref(KIND, identifier),), plan)
         return Added(identifier, await core.replication.stored(identifier, blob.digest), False)
 
+    def _give_up_ahead(self) -> None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.release()
+
     def _check_still(self) -> None:
         """An upload may outlast its user's right to it; then nothing is stored."""
         who = self._principal
@@ -185,7 +198,9 @@ class Receiving:
     ) -> Blob:
         self._check_still()
         if self._inflow.is_small:
-            done = await self._core.write(self._inflow.small(), refs, plan)  # type: ignore[arg-type]
+            content: bytes | Ahead
+            content, self._ahead = self._ahead or self._inflow.small(), None
+            done = await self._core.write(content, refs, plan)  # type: ignore[arg-type]
             assert done.blob is not None
             return done.blob
         blob = await self._inflow.finish()

@@ -265,14 +265,14 @@ class Reading:
         self._at += len(data)
         return data
 
-    def _busy_with(self, reader: IBlobReader, work: Callable[[], T]) -> Deferred[T]:
-        """The result of ``work``, which uses the reader in another thread. Where the reading is closed meanwhile, the
-        reader is closed afterwards, also where nobody waits for the result any more."""
+    def _busy_with(self, reader: IBlobReader, work: Callable[[], T], offload: Offload | None = None) -> Deferred[T]:
+        """The result of ``work``, which uses the reader in another thread (of ``offload``, where that is given). Where the
+        reading is closed meanwhile, the reader is closed afterwards, also where nobody waits for the result any more."""
         if reader.in_memory:
             return execute(work)
         self._busy = True
         answer: Deferred[T] = Deferred()
-        self._offload.run(work).addBoth(self._idle, reader, answer)
+        (offload or self._offload).run(work).addBoth(self._idle, reader, answer)
         return answer
 
     def _idle(self, result: T | Failure, reader: IBlobReader, answer: Deferred[T]) -> None:
@@ -294,7 +294,13 @@ class Reading:
 
 @implementer(IPouring)
 class LargeReading(Reading):
-    """The reading of a content that lies in a file."""
+    """The reading of a content that lies in a file; ``pours`` is where it is poured."""
+
+    def __init__(
+        self, entry: Entry, reader: IBlobReader, offload: Offload, pours: Offload, start: int, length: int
+    ) -> None:
+        super().__init__(entry, reader, offload, start, length)
+        self._pours = pours
 
     async def pour(self, take: Callable[[bytes], bool], budget: int) -> bool:
         """See :class:`~tagfs.node.interfaces.IPouring`."""
@@ -312,5 +318,5 @@ class LargeReading(Reading):
                     break
             return at
 
-        self._at = await self._busy_with(reader, work)
+        self._at = await self._busy_with(reader, work, self._pours)
         return self._at >= end

@@ -128,6 +128,7 @@ class ICatalog(Interface):
         origins: Mapping[Ref, Mapping[str, int]] | None = None,
         covered: Mapping[str, int] | None = None,
         adopted: Collection[Ref] = (),
+        ready: Callable[[], None] | None = None,
     ) -> Sequence[Record]:
         """Merges changes into the present states, all or none, durably; returns for each change, in their order, the
         state of its record after all of them.
@@ -143,6 +144,10 @@ class ICatalog(Interface):
         prove that it is a restored back-up: :meth:`renew_epoch` is done first. Of those that came from elsewhere the ``adopted``
         get numbers of this node's own, too, where they change anything: behind a gap that may never close, nobody would be
         offered them.
+        prove that it is a restored back-up: :meth:`renew_epoch` is done first.
+
+        ``ready`` is called, on this thread, when nothing is left but to make it durable, and may block: it returns when what
+        must be durable before is that. It asks nothing of the catalog. What it raises is raised, and then nothing happened.
         """
 
     def watch(watcher: Watcher) -> None:

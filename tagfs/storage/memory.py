@@ -102,11 +102,14 @@ class MemoryCatalog:
         origins: Mapping[Ref, Mapping[str, int]] | None = None,
         covered: Mapping[str, int] | None = None,
         adopted: Collection[Ref] = (),
+        ready: Callable[[], None] | None = None,
     ) -> Sequence[Record]:
         assert len(changes) <= MAX_BATCH
         with self._lock:
             for change in changes:
                 place(change.ref)  # refuses a malformed key before anything changed
+            if ready is not None:
+                ready()
             touched = dict.fromkeys(change.ref for change in changes)
             before = {ref: self._records.get(ref) for ref in touched}
             for change in changes:

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from tagfs.errors import BadRequest
+from tagfs.errors import BadRequest, StorageFull
 from tagfs.model.order import Scope
 from tagfs.model.query import EVERYTHING, Tag
 from tagfs.model.record import Ref, merge
@@ -47,6 +47,31 @@ class RecordsContract:
         assert list(states) == [whole, other, whole, whole]
         assert list(catalog.get([ref(first)])) == [whole]
         assert list(catalog.merge([])) == []
+
+    def test_merge_asks_whether_it_may(self, catalog):
+        """merge calls ready once; then all is as without it."""
+        made = Writer().entry("a")
+        asked = []
+        states = catalog.merge([made], ready=lambda: asked.append(made))
+        assert asked == [made]
+        assert list(states) == list(catalog.get([ref(made)])) == [made]
+
+    def test_what_is_not_ready_never_happened(self, catalog):
+        """Where ready raises, so does merge: no record, no number, nothing in answers; the catalog goes on."""
+        writer = Writer()
+        first, second = writer.entry("a", ["x"]), writer.entry("b", ["x"])
+
+        def refuse() -> None:
+            raise StorageFull("no room for the content")
+
+        vector = catalog.vector()
+        with pytest.raises(StorageFull, match="no room"):
+            catalog.merge([first], ready=refuse)
+        assert list(catalog.get([ref(first)])) == [None]
+        assert catalog.count(Tag("x")) == 0
+        assert catalog.vector() == vector
+        catalog.merge([second])
+        assert catalog.count(Tag("x")) == 1
 
     def test_order_of_changes_does_not_matter(self, catalog, other_catalog):
         """The same changes in another order and other batches, some twice, give the same states."""

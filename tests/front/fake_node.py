@@ -66,6 +66,9 @@ class Receiving:
         self.data += data
         return self.node.write_wait() if self.node.write_wait is not None else None
 
+    def complete(self) -> None:
+        assert not self.ended
+
     def _content(self, name: str, modified: int | None, type: str | None) -> Content:
         assert not self.ended
         self.ended = True

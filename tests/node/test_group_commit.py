@@ -12,6 +12,7 @@ from tagfs.errors import BadRequest, StorageFull, Unavailable
 from tagfs.model.record import Field, Record, Ref
 from tagfs.model.stamp import Stamp
 from tagfs.node import group_commit
+from tagfs.node.ahead import Ahead
 from tagfs.node.group_commit import Done, GroupCommit
 from tagfs.node.offload import Inline
 from tagfs.storage.interfaces import MAX_BATCH
@@ -47,12 +48,19 @@ class Counting(MemoryCatalog):
     def __init__(self) -> None:
         super().__init__("n")
         self.merges: list[int] = []
+        self.blobs = MemoryBlobStore()
+        self.ready_with: list[Sequence[bytes]] = []
+        """What the blob store had when a merge was told that it may become durable."""
         self.failure: Exception | None = None
 
     def merge(self, changes: Sequence[Record], *more: Any, **named: Any) -> Sequence[Record]:
         if self.failure is not None:
             raise self.failure
         self.merges.append(len(changes))
+        ready = named.pop("ready", None)
+        if ready is not None:
+            ready()
+            self.ready_with.append(self.blobs.digests(b"", 10))
         return super().merge(changes, *more, **named)
 
 
@@ -63,7 +71,7 @@ class Scene:
         self.blobs = MemoryBlobStore()
         self.commit = GroupCommit(self.threads, self.catalog, self.blobs)
 
-    def write(self, key: str, content: bytes | None = None, amount: int = 1) -> tuple[list[Done], list[Any]]:
+    def write(self, key: str, content: bytes | Ahead | None = None, amount: int = 1) -> tuple[list[Done], list[Any]]:
         """Begins a write of ``amount`` records; what it gave, and what went wrong."""
         done: list[Done] = []
         failed: list[Any] = []
@@ -111,6 +119,59 @@ def test_contents_are_pinned_only_until_their_records_are_there(scene: Scene) ->
     assert failed[0].check(StorageFull)
     (digest,) = scene.blobs.digests(b"", 10)
     assert scene.blobs.drop(digest)
+
+
+def test_a_content_stored_ahead_is_durable_before_its_record(scene: Scene) -> None:
+    """It is stored beside everything else; the commit waits for it, whether or not that has begun, and unpins it."""
+    ahead = scene.commit.store_ahead(b"x")
+    done, _ = scene.write("a", ahead)
+    store, commit = scene.threads.calls
+    scene.catalog.blobs = scene.blobs
+    scene.threads.calls = [commit, store]
+    scene.threads.step()
+    assert done[0].blob == ahead.blob
+    assert scene.catalog.ready_with == [[ahead.blob.digest]]
+    assert scene.blobs.drop(ahead.blob.digest)
+    scene.threads.step()
+    assert list(scene.blobs.digests(b"", 10)) == []
+
+
+def test_contents_stored_ahead_become_durable_together(scene: Scene) -> None:
+    """What came while others were stored is one group of the blob store."""
+    for data in (b"1", b"2", b"3"):
+        scene.commit.store_ahead(data)
+    assert len(scene.threads.calls) == 1
+    groups: list[int] = []
+    put_many = scene.blobs.put_many
+    scene.blobs.put_many = lambda contents: groups.append(len(contents)) or put_many(contents)  # type: ignore
+    scene.threads.step()
+    assert groups == [3]
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_content_that_cannot_be_stored_ahead_fails_its_write(scene: Scene, beside: bool) -> None:
+    """No record without content; a change of records in the same group is made all the same."""
+    scene.blobs = MemoryBlobStore(capacity=0)
+    scene.commit = GroupCommit(scene.threads, scene.catalog, scene.blobs)
+    scene.write("first")
+    ahead = scene.commit.store_ahead(b"x")
+    _, failed = scene.write("a", ahead)
+    other = scene.write("b") if beside else ([None], [])
+    while scene.threads.calls:
+        scene.threads.step()
+    assert failed[0].check(StorageFull)
+    assert len(other[0]) == 1
+    assert scene.catalog.get([Ref("note", "a0")]) == [None]
+
+
+def test_one_that_is_given_up_leaves_no_pin(scene: Scene) -> None:
+    """Given up before or after it is stored, it can be dropped then."""
+    early, late = scene.commit.store_ahead(b"x"), scene.commit.store_ahead(b"y")
+    early.release()
+    scene.threads.step()
+    late.release()
+    assert scene.blobs.drop(early.blob.digest)
+    assert scene.blobs.drop(late.blob.digest)
 
 
 def test_a_bad_plan_fails_alone(scene: Scene) -> None:

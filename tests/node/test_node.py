@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from blake3 import blake3
 from zope.interface.verify import verifyObject
 
 from tagfs.errors import BadRequest, Conflict, Forbidden, NotFound
@@ -62,6 +63,26 @@ def test_a_stored_file_is_found_by_its_tags_and_read_back(world: World) -> None:
 def test_a_name_suggests_a_type(name: str, expected: str) -> None:
     """By its endings alone, whatever else is in it."""
     assert media_type(name) == expected
+
+
+@pytest.mark.parametrize("end", ["add", "abort", "keep"])
+def test_a_complete_content_can_still_end_in_any_way(world: World, end: str) -> None:
+    """It is durable already, but nobody sees it unless it becomes an entry's; given up, it can be dropped."""
+    receiving = now(world.node.receive(OWNER))
+    receiving.write(b"waves")
+    receiving.complete()
+    digest = blake3(b"waves").digest()
+    assert world.blobs.stat(digest) is not None
+    assert names(world, "") == []
+    if end == "add":
+        assert world.content(now(receiving.add("sea", ["beach"])).id) == b"waves"
+        return
+    if end == "keep":
+        assert now(receiving.keep("sea")) == 5
+        assert now(world.node.kept(OWNER, "sea")) == 5
+    receiving.abort()
+    assert names(world, "") == []
+    assert world.blobs.drop(digest)
 
 
 def test_info_tells_everything(world: World) -> None:

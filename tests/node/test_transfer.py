@@ -141,6 +141,7 @@ def test_who_trickles_keeps_no_thread(threads: ByHand, monkeypatch: pytest.Monke
         entry,
         blobs.open(blob.digest),
         Inline(),
+        Inline(),
         0,
         len(data),
     )

@@ -12,7 +12,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import psycopg
@@ -159,11 +159,12 @@ class PostgresCatalog:
         origins: Mapping[Ref, Mapping[str, int]] | None = None,
         covered: Mapping[str, int] | None = None,
         adopted: Collection[Ref] = (),
+        ready: Callable[[], None] | None = None,
     ) -> Sequence[Record]:
         if self._watcher is None or (origins is not None and not adopted):
-            return self._merge(changes, origins, covered, adopted)[0]
+            return self._merge(changes, origins, covered, adopted, ready)[0]
         with self._in_order:  # two commits of this door are told in the order of their numbers
-            states, numbered = self._merge(changes, origins, covered, adopted)
+            states, numbered = self._merge(changes, origins, covered, adopted, ready)
             if numbered.records:
                 self._watcher(numbered)
         return states
@@ -174,6 +175,7 @@ class PostgresCatalog:
         origins: Mapping[Ref, Mapping[str, int]] | None,
         covered: Mapping[str, int] | None,
         adopted: Collection[Ref],
+        ready: Callable[[], None] | None,
     ) -> tuple[Sequence[Record], Numbered]:
         assert len(changes) <= MAX_BATCH
         touched = list(dict.fromkeys(change.ref for change in changes))
@@ -201,6 +203,8 @@ class PostgresCatalog:
             if stamps:
                 statement = "UPDATE nodes SET stamp = greatest(stamp, %s) WHERE node = %s"
                 cursor.execute(statement, (max(stamps), self.node))
+            if ready is not None:
+                ready()
         numbered = Numbered(own, upto + 1, [(ref, encode(states[ref])) for ref in mine])
         return [states[change.ref] for change in changes], numbered
 

@@ -188,6 +188,7 @@ async def _receive(exchange: Exchange, receiving: Any) -> None:
         await _settled(converting.finish())
     else:
         await connection.receive(receiving, receiving if IDrawing.providedBy(receiving) else None)
+    receiving.complete()
     await _see_who_is_left(exchange, clock.seconds() - begun)
 
 

@@ -89,6 +89,7 @@ class Books:
         origins: Mapping[Ref, Mapping[str, int]] | None,
         covered: Mapping[str, int] | None,
         adopted: Collection[Ref],
+        ready: Callable[[], None] | None = None,
     ) -> Sequence[Record]:
         """See :meth:`ICatalog.merge <tagfs.storage.interfaces.ICatalog.merge>`."""
         with self.database.writing:
@@ -105,6 +106,8 @@ class Books:
                     known.store(connection)
                     if state != self.state:
                         state.store(connection)
+                    if ready is not None:
+                        ready()
                     if batch.rows:
                         self.live.announce(batch.rows)
                 with self.database.fatal("a committed change could not be taken into the index"):

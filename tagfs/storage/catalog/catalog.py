@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from zope.interface import implementer
 
@@ -82,10 +82,11 @@ class SqliteCatalog:
         origins: Mapping[Ref, Mapping[str, int]] | None = None,
         covered: Mapping[str, int] | None = None,
         adopted: Collection[Ref] = (),
+        ready: Callable[[], None] | None = None,
     ) -> Sequence[Record]:
         """See the interface."""
         assert len(changes) <= MAX_BATCH
-        return self._books.merge(changes, origins, covered, adopted)
+        return self._books.merge(changes, origins, covered, adopted, ready)
 
     def watch(self, watcher: Watcher) -> None:
         """See the interface."""
