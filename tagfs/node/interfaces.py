@@ -357,7 +357,8 @@ class INode(Interface):
         or value that is not allowed, NotSupported on a node that is alone."""
 
     async def sync(principal: Principal, seconds: float) -> bool:
-        """Waits until this node has all that its live peers had when called; False where time ran out."""
+        """Waits until this node has all that its live peers had when called, after it was let into its cluster where it is not;
+        False where time ran out."""
 
     def statistics() -> Mapping[str, int]:
         """Not a coroutine. Figures for status pages: entries, trash, tags, bytes, free bytes; ``changes`` grows whenever

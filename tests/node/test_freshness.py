@@ -139,6 +139,26 @@ class TestSync:
         assert not three.wait(three[2].replication.sync(3))
         assert 2.9 < three.clock.seconds() - begun < 3.3
 
+    def test_a_new_node_is_let_in_first(self, three):
+        """Who comes new into the cluster knows of no peers; SYNC waits until it does, and until it has what they had."""
+        three[3].stop()
+        three.begin(three.store(three[1], "a"))
+        three.run(1)
+        three[3].catalog = MemoryCatalog("n3")
+        three[3].start()
+        replication = three[3].replication
+        view = replication.view
+        replication.see(view._replace(cluster="", members={}, alive=frozenset({"n3"})))
+        assert not replication.pushers
+        assert not three.wait(replication.sync(1))
+        syncing = three.begin(replication.sync(10))
+        three.run(0.1)
+        assert not syncing
+        replication.see(view)
+        three.until(lambda: syncing, 10)
+        assert syncing == [True]
+        assert found(three, three[3]).total == 1
+
     def test_the_dead_are_not_waited_for(self, three):
         """Only live peers count."""
         three[1].stop()

@@ -274,10 +274,12 @@ class Replication:
 
     async def sync(self, seconds: float) -> bool:
         """Waits until this node has all that its live peers had when called; False where time ran out, or a peer that is said to
-        be alive did not answer."""
-        peers = [node for node, pusher in self.pushers.items() if pusher.alive]
+        be alive did not answer. Who is in no cluster yet, or gets what the others have, does not know its peers: that comes first."""
         end = self._clock.seconds() + seconds
-        asked = [ask_vector(self._peers, node, min(seconds, STORE_S)) for node in peers]
+        if not await self._patience.until(lambda: not self.core.starting, seconds):
+            return False
+        peers = [node for node, pusher in self.pushers.items() if pusher.alive]
+        asked = [ask_vector(self._peers, node, min(end - self._clock.seconds(), STORE_S)) for node in peers]
         outcomes = await DeferredList(asked, consumeErrors=True)
         if not all(succeeded for succeeded, _ in outcomes):
             return False
