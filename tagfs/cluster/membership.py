@@ -57,6 +57,7 @@ class Membership:
         self.standing = Standing(own, random)
         self._requests = Requests(self.standing)
         self._adopt: ClusterSettings | None = None
+        self._compared = False  # the settings of the cluster with those of this node
 
     @property
     def version(self) -> int:
@@ -371,3 +372,14 @@ class Membership:
         if standing.roll.settings != settings:
             now = ", ".join(f"{key}={value}" for key, value in standing.roll.settings._asdict().items())
             yield Say("info", f"settings of the cluster: {now}")
+        if SETTINGS in standing.roll.records and (standing.roll.settings != settings or not self._compared):
+            self._compared = True
+            yield from self._tell_ignored()
+
+    def _tell_ignored(self) -> Iterator[Effect]:
+        """An operator who set something else for this node is told that it does not count."""
+        now, usual = self.standing.roll.settings, ClusterSettings()
+        given = self.standing.own.settings._asdict().items()
+        ignored = [f"{key}={value}" for key, value in given if value not in (getattr(now, key), getattr(usual, key))]
+        if ignored:
+            yield Say("warn", f"ignored, since the cluster's settings hold for all its nodes: {', '.join(ignored)}")

@@ -5,6 +5,7 @@ from twisted.logger import Logger
 
 from tagfs.cluster.view import ClusterSettings
 from tagfs.errors import Conflict
+from tagfs.node.cluster.interpreter import Interpreter
 from tagfs.node.cluster.state import Stored
 from tagfs.node.peers.interfaces import Caller
 from tagfs.storage.memory import MemoryCatalog
@@ -281,6 +282,34 @@ def test_settings_and_drain_reach_all(world):
     assert world.agree()
     assert one.view.settings == two.view.settings == ClusterSettings(copies=2, trash_days=7)
     assert three.state_of(three) == "alive" and three.cluster.refusal == ""
+
+
+def test_settings_of_one_node_do_not_count(world, monkeypatch):
+    """Who joins with other settings than the cluster's says which are ignored, once, and at each start; those left out are none."""
+    (one,) = world.form(1)
+    world.wait(one.cluster.set_settings({"copies": 2}))
+    told: list[str] = []
+    monkeypatch.setattr(Interpreter, "log", Logger(observer=lambda event: told.append(str(event.get("text", "")))))
+
+    def ignored():
+        world.until(lambda: world.agree() and two.view.settings.copies == 2, 10)
+        world.run(10)
+        found = [text for text in told if text.startswith("ignored")]
+        told.clear()
+        return found
+
+    two = world.add()
+    two.seeds = (one.address,)
+    world.settings = ClusterSettings(trash_days=5, write_copies=1)
+    for _ in range(2):
+        two.start()
+        assert ignored() == [
+            "ignored, since the cluster's settings hold for all its nodes: write_copies=1, trash_days=5"
+        ]
+        two.crash()
+    world.settings = ClusterSettings()
+    two.start()
+    assert ignored() == []
 
 
 def test_a_wrong_clock_is_told_and_refuses(world):
