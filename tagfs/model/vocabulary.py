@@ -10,6 +10,8 @@ A tag is the record ``tag``/<folded tag> with these fields:
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from tagfs.model.entry import Entry
 from tagfs.model.names import fold
 from tagfs.model.record import Field, Record
@@ -78,6 +80,9 @@ class Vocabulary:
             return entry
         return entry._replace(tags=tuple([spellings.get(tag, tag) for tag in entry.tags]))
 
-    def declared(self) -> list[str]:
-        """The declared tags as they are shown, in order of their folded forms."""
-        return [self.show(tag) for tag in sorted(self._declared)]
+    def declared(self, after: str = "", limit: int | None = None) -> list[str]:
+        """The declared tags behind ``after`` (folded), or the first ``limit`` of them, as they are shown, in order of their
+        folded forms."""
+        ordered = sorted(self._declared)
+        start = bisect_right(ordered, after)
+        return [self.show(tag) for tag in ordered[start : None if limit is None else start + limit]]

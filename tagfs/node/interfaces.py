@@ -267,16 +267,24 @@ class INode(Interface):
         """An :class:`IListing` of all matches."""
 
     async def tags(
-        principal: Principal, query: Query, limit: int = 100, prefix: str = "", by_name: bool = False
+        principal: Principal,
+        query: Query,
+        limit: int = 100,
+        prefix: str = "",
+        by_name: bool = False,
+        after: str = "",
     ) -> TagCounts:
-        """Tags of the entries that match; ``limit`` 1 to 10,000."""
+        """Tags of the entries that match; ``limit`` 1 to 10,000. By name, those behind the tag ``after``."""
+
+    async def shown_tags(principal: Principal, tags: Sequence[str]) -> Sequence[str | None]:
+        """For each tag (at most 10,000) its display spelling, where it is in use or declared; else None."""
 
     async def named(principal: Principal, name: str, home: str | None = None) -> Sequence[Entry]:
         """The live entries of that name (under that home), oldest first, with display spellings."""
 
-    async def folders(principal: Principal, home: str, limit: int = 10_000) -> Sequence[str]:
+    async def folders(principal: Principal, home: str, limit: int = 10_000, after: str = "") -> Sequence[str]:
         """Names of the folders directly in the folder ``home`` (empty: the top) that lead to the home of a live entry, in
-        order of their code points; ``limit`` 1 to 10,000."""
+        order of their code points: the first ``limit`` (1 to 10,000) behind ``after``."""
 
     async def info(principal: Principal, entry_id: str) -> EntryInfo:
         """Everything known of one entry, in the trash or not. Raises NotFound."""
@@ -329,8 +337,8 @@ class INode(Interface):
     async def undeclare_tag(principal: Principal, tag: str) -> None:
         """Forgets a tag that no entry outside the trash carries. Raises NotFound, or Conflict where one does."""
 
-    async def declared(principal: Principal) -> Sequence[str]:
-        """The declared tags in display spelling, by name; at most 10,000."""
+    async def declared(principal: Principal, after: str = "") -> Sequence[str]:
+        """The first 10,000 declared tags behind the tag ``after`` in display spelling, by name."""
 
     async def save_search(principal: Principal, name: str, query: str) -> None:
         """Saves a query's text under a name, in place of any that was there."""

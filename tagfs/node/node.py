@@ -159,18 +159,28 @@ class Node:
         return await reads.listing(self._core, query, sort, scope)
 
     async def tags(
-        self, principal: Principal, query: Query, limit: int = 100, prefix: str = "", by_name: bool = False
+        self,
+        principal: Principal,
+        query: Query,
+        limit: int = 100,
+        prefix: str = "",
+        by_name: bool = False,
+        after: str = "",
     ) -> TagCounts:
         principal.require(Role.READ, "a query")
-        return await reads.tags(self._core, query, limit, prefix, by_name)
+        return await reads.tags(self._core, query, limit, prefix, by_name, after)
+
+    async def shown_tags(self, principal: Principal, tags: Sequence[str]) -> Sequence[str | None]:
+        principal.require(Role.READ, "a query")
+        return await reads.shown_tags(self._core, tags)
 
     async def named(self, principal: Principal, name: str, home: str | None = None) -> Sequence[Entry]:
         principal.require(Role.READ, "a query")
         return await reads.named(self._core, name, home)
 
-    async def folders(self, principal: Principal, home: str, limit: int = MAX_PAGE) -> Sequence[str]:
+    async def folders(self, principal: Principal, home: str, limit: int = MAX_PAGE, after: str = "") -> Sequence[str]:
         principal.require(Role.READ, "a query")
-        return await reads.folders(self._core, home, limit)
+        return await reads.folders(self._core, home, limit, after)
 
     async def info(self, principal: Principal, entry_id: str) -> EntryInfo:
         principal.require(Role.READ, "a query")
@@ -285,9 +295,9 @@ class Node:
         self._check_change(principal, "forgetting a tag")
         await tags.undeclare(self._core, tag)
 
-    async def declared(self, principal: Principal) -> Sequence[str]:
+    async def declared(self, principal: Principal, after: str = "") -> Sequence[str]:
         principal.require(Role.READ, "listing tags")
-        return self._core.vocabulary.declared()[:MAX_PAGE]
+        return await reads.declared(self._core, after)
 
     async def save_search(self, principal: Principal, name: str, query: str) -> None:
         self._check_change(principal, "saving a search")

@@ -11,7 +11,7 @@ from tagfs.model.entry import KIND, Content, Entry, check_entry_id, home_of, is_
 from tagfs.model.entry import entry as entry_of
 from tagfs.model.names import fold
 from tagfs.model.order import SORT_KEYS, Cursor, Scope, Sort
-from tagfs.model.query import Query
+from tagfs.model.query import Query, Tag
 from tagfs.model.query.meaning import ranges_over
 from tagfs.model.record import Ref
 from tagfs.node.core import Core
@@ -86,13 +86,14 @@ class Listing:
         self._pages = None
 
 
-async def tags(core: Core, query: Query, limit: int, prefix: str, by_name: bool) -> TagCounts:
+async def tags(core: Core, query: Query, limit: int, prefix: str, by_name: bool, after: str) -> TagCounts:
     """Tags of the entries that match, in display spelling."""
     if not 1 <= limit <= MAX_PAGE:
         raise BadRequest(f"limit={limit} is out of bounds; 1 to {MAX_PAGE} tags can be asked for")
 
     def work() -> TagCounts:
-        facets = core.catalog.facets(query, limit, fold(prefix), by_name, ranges_over(query, Scope.LIVE))
+        scope = ranges_over(query, Scope.LIVE)
+        facets = core.catalog.facets(query, limit, fold(prefix), by_name, scope, fold(after))
         return TagCounts([(core.vocabulary.show(tag), number) for tag, number in facets.tags], facets.total)
 
     return await core.readers.run(work)
@@ -107,11 +108,34 @@ async def named(core: Core, name: str, home: str | None) -> Sequence[Entry]:
     return await core.nearby.run(core.readers, work)
 
 
-async def folders(core: Core, home: str, limit: int) -> Sequence[str]:
+async def shown_tags(core: Core, tags: Sequence[str]) -> Sequence[str | None]:
+    """For each tag how it is shown, where it is in use or declared."""
+    if len(tags) > MAX_PAGE:
+        raise BadRequest(f"{len(tags)} tags are too many; at most {MAX_PAGE} can be asked for")
+
+    def shown(tag: str) -> str | None:
+        folded = fold(tag)
+        there = core.vocabulary.is_declared(folded) or core.catalog.count(Tag(folded))
+        return core.vocabulary.show(folded) if there else None
+
+    def work() -> Sequence[str | None]:
+        return [shown(tag) for tag in tags]
+
+    if len(tags) == 1:
+        return await core.nearby.run(core.readers, work)
+    return await core.readers.run(work)
+
+
+async def declared(core: Core, after: str) -> Sequence[str]:
+    """The declared tags behind ``after``, in display spelling."""
+    return await core.readers.run(lambda: core.vocabulary.declared(fold(after), MAX_PAGE))
+
+
+async def folders(core: Core, home: str, limit: int, after: str) -> Sequence[str]:
     """The folders directly in a folder of homes."""
     if not 1 <= limit <= MAX_PAGE:
         raise BadRequest(f"limit={limit} is out of bounds; 1 to {MAX_PAGE} folders can be asked for")
-    return await core.readers.run(lambda: core.catalog.folders(home, limit))
+    return await core.readers.run(lambda: core.catalog.folders(home, limit, after))
 
 
 async def entry(core: Core, identifier: str) -> Entry:

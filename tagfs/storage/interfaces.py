@@ -167,18 +167,25 @@ class ICatalog(Interface):
         """Whether :meth:`count` of this query answers from memory within about a millisecond, so that it may be
         called where nothing may block. That is of this moment: False also while it would wait for somebody else."""
 
-    def facets(query: Query, limit: int, prefix: str = "", by_name: bool = False, scope: Scope = Scope.LIVE) -> Facets:
-        """The ``limit`` (1 to :data:`MAX_PAGE`) most frequent tags of the entries that match, or the first by name;
-        only tags that begin with ``prefix`` (folded). Equal counts are in order of the tag."""
+    def facets(
+        query: Query,
+        limit: int,
+        prefix: str = "",
+        by_name: bool = False,
+        scope: Scope = Scope.LIVE,
+        after: str = "",
+    ) -> Facets:
+        """The ``limit`` (1 to :data:`MAX_PAGE`) most frequent tags of the entries that match, or the first by name, of those
+        behind ``after`` (folded); only tags that begin with ``prefix`` (folded). Equal counts are in order of the tag."""
 
     def named(name: str, home: str | None = None) -> Sequence[Entry]:
         """The entries outside the trash with that name (compared in NFC), at most :data:`MAX_PAGE`, oldest first;
         with ``home`` only those stored under that home."""
 
-    def folders(home: str, limit: int) -> Sequence[str]:
+    def folders(home: str, limit: int, after: str = "") -> Sequence[str]:
         """Names of the folders in the folder ``home`` (``""`` is the top) at or below which an entry outside the trash has
-        its home, in NFC and in order of their code points; any ``limit`` (1 to :data:`MAX_PAGE`) of them where there are
-        more. The work is that of the folders, not of the entries below."""
+        its home, in NFC and in order of their code points: the first ``limit`` (1 to :data:`MAX_PAGE`) behind ``after``.
+        The work is that of the folders, not of the entries below."""
 
     def vector() -> Mapping[str, int]:
         """Per origin (``node/epoch``), the number up to which every change is here."""

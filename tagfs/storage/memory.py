@@ -215,31 +215,33 @@ class MemoryCatalog:
         return False
 
     def facets(
-        self, query: Query, limit: int, prefix: str = "", by_name: bool = False, scope: Scope = Scope.LIVE
+        self,
+        query: Query,
+        limit: int,
+        prefix: str = "",
+        by_name: bool = False,
+        scope: Scope = Scope.LIVE,
+        after: str = "",
     ) -> Facets:
         with self._lock:
-            counts = Counter(
-                tag for found in self._matching(query, scope) for tag in found.tags if tag.startswith(prefix)
-            )
+            tags = [tag for found in self._matching(query, scope) for tag in found.tags]
+        counts = Counter(tag for tag in tags if tag.startswith(prefix))
         ranked = sorted(counts.items(), key=lambda item: item[0] if by_name else (-item[1], item[0]))
-        return Facets(len(ranked), ranked[:limit])
+        return Facets(len(ranked), [item for item in ranked if not by_name or item[0] > after][:limit])
 
     def named(self, name: str, home: str | None = None) -> Sequence[Entry]:
         with self._lock:
-            found = [
-                each
-                for each in self._entries.values()
-                if name_key(each.name) == name_key(name)
-                and each.trashed is None
-                and (home is None or name_key(home_of(each)) == name_key(home))
-            ]
+            live = [each for each in self._entries.values() if each.trashed is None]
+        found = [each for each in live if name_key(each.name) == name_key(name)]
+        if home is not None:
+            found = [each for each in found if name_key(home_of(each)) == name_key(home)]
         return sorted(found, key=lambda each: (each.added, each.id))[:MAX_PAGE]
 
-    def folders(self, home: str, limit: int) -> Sequence[str]:
+    def folders(self, home: str, limit: int, after: str = "") -> Sequence[str]:
         with self._lock:
             homes = {name_key(home_of(each)) for each in self._entries.values() if each.trashed is None}
         names = {child_folder(name_key(home), each) for each in homes}
-        return sorted(name for name in names if name is not None)[:limit]
+        return sorted(name for name in names if name is not None and name > name_key(after))[:limit]
 
     def vector(self) -> Mapping[str, int]:
         with self._lock:

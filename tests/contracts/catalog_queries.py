@@ -433,6 +433,22 @@ class QueriesContract:
         page = catalog.references(content("shared").digest, 2)
         assert [each.digest for each in page.items] == [content("shared").digest] * 2
 
+    @pytest.mark.parametrize("prefix", ["", "t"])
+    def test_facets_by_name_come_in_pages(self, catalog, prefix):
+        """Behind a tag come the next ones by name; the total counts all; few of many tags, and all of them."""
+        writer = Writer()
+        tags = [f"t{number:03}" for number in range(300)]
+        catalog.merge([writer.entry("x", [tag, "odd" if at % 2 else "even"]) for at, tag in enumerate(tags)])
+        catalog.merge([writer.entry("few", ["t000", "t100", "t299", "sole"])])
+        for query, expected in ((Tag("odd"), ["odd", *tags[1::2]]), (Tag("sole"), ["sole", "t000", "t100", "t299"])):
+            expected = [tag for tag in expected if tag.startswith(prefix)]
+            found, after = [], ""
+            while (page := catalog.facets(query, 7, prefix, True, after=after)).tags:
+                assert page.total == len(expected)
+                found += [tag for tag, _ in page.tags]
+                after = found[-1]
+            assert found == expected
+
     def test_facets(self, catalog):
         """Facets count the tags of what matches exactly: most frequent first, equal counts by tag; total counts all."""
         writer = Writer()
@@ -517,7 +533,25 @@ class QueriesContract:
         assert list(catalog.folders("a*", 100)) == ["q"]
         assert list(catalog.folders("u\u0308ni\u0308", 100)) == ["z"]
         assert list(catalog.folders("nosuch", 100)) == []
-        assert len(catalog.folders("", 3)) == 3
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 5, 100])
+    def test_folders_come_in_pages(self, catalog, limit):
+        """Pages of folders, each behind the last of the one before, are all of them in order, each once: also a folder of
+        which nothing but what is below it is there, with others between it and its slash."""
+        writer = Writer()
+        homes = ["a b", "a b c/x", "a!", "a/x", "a", "z/a-b", "z/a.b/c", "z/a/x", "z/a-", "z/a-/b", "b/c", "b c/d"]
+        catalog.merge([writer.entry("x", home=home) for home in homes])
+
+        def pages(home):
+            after, found = "", []
+            while page := list(catalog.folders(home, limit, after)):
+                assert len(page) <= limit
+                found += page
+                after = page[-1]
+            return found
+
+        assert pages("") == ["a", "a b", "a b c", "a!", "b", "b c", "z"]
+        assert pages("z") == ["a", "a-", "a-b", "a.b"]
 
     def test_named_follows_renames(self, catalog):
         """After a rename only the new name finds the entry."""

@@ -349,7 +349,13 @@ class FakeNode:
         return Listing(self, entries)
 
     async def tags(
-        self, principal: Principal, query: Query, limit: int = 100, prefix: str = "", by_name: bool = False
+        self,
+        principal: Principal,
+        query: Query,
+        limit: int = 100,
+        prefix: str = "",
+        by_name: bool = False,
+        after: str = "",
     ) -> TagCounts:
         principal.require(Role.READ, "a query")
         counts: dict[str, int] = {}
@@ -358,7 +364,12 @@ class FakeNode:
                 if tag.startswith(fold(prefix)):
                     counts[tag] = counts.get(tag, 0) + 1
         ranked = sorted(counts.items(), key=lambda item: (0 if by_name else -item[1], item[0]))
-        return TagCounts([(self.spelling[tag], number) for tag, number in ranked[:limit]], len(counts))
+        behind = [item for item in ranked if item[0] > fold(after)] if by_name else ranked
+        return TagCounts([(self.spelling[tag], number) for tag, number in behind[:limit]], len(counts))
+
+    async def shown_tags(self, principal: Principal, tags: Sequence[str]) -> Sequence[str | None]:
+        used = {tag for entry in self._select(EVERYTHING, Scope.LIVE) for tag in entry.tags} | self.declarations
+        return [self.spelling[fold(tag)] if fold(tag) in used else None for tag in tags]
 
     async def named(self, principal: Principal, name: str, home: str | None = None) -> Sequence[Entry]:
         found = [e for e in self._select(EVERYTHING, Scope.LIVE) if name_key(e.name) == name_key(name)]
@@ -459,8 +470,8 @@ class FakeNode:
             raise NotFound("no such tag")
         self.declarations.discard(folded)
 
-    async def declared(self, principal: Principal) -> Sequence[str]:
-        return sorted(self.spelling[tag] for tag in self.declarations)
+    async def declared(self, principal: Principal, after: str = "") -> Sequence[str]:
+        return [self.spelling[tag] for tag in sorted(self.declarations) if tag > fold(after)]
 
     async def save_search(self, principal: Principal, name: str, query: str) -> None:
         principal.require(Role.WRITE, "a change")

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
+from tagfs.front.ftp.directory import lookup as lookups
 from tagfs.front.ftp.directory.folders import MadeFolders
 from tagfs.front.ftp.directory.formats import FACTS, FactRows, LsRows, bare, classified, encode, moment
 from tagfs.front.ftp.directory.listing import Item, items
 from tagfs.front.ftp.directory.lookup import Lookup
 from tagfs.model.entry import Content, Entry
-from tagfs.model.paths import TagFolder, Trash, Tree
-from tagfs.model.principal import OWNER, Role
+from tagfs.model.paths import VIEWS, Place, Root, TagFolder, Trash, Tree
+from tagfs.model.principal import OWNER, Principal, Role
 from tests.front.ftp_world import Client, FtpWorld, ftp
 
 __all__ = ["ftp"]
@@ -243,8 +244,42 @@ async def test_folders_made_while_a_directory_is_listed(ftp: FtpWorld, monkeypat
 
     monkeypatch.setattr(ftp.node, "folders", slowly)
     lookup = Lookup(ftp.node, OWNER, made)
-    assert await lookup.folders(Tree("a")) == ["b"]
-    assert await lookup.folders(Tree("a")) == ["b", "c"]
+    assert [names async for names in lookup.folders(Tree("a"))] == [["b"]]
+    assert [names async for names in lookup.folders(Tree("a"))] == [["b", "c"]]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 7, 100])
+async def test_all_tags_are_listed_however_many(ftp: FtpWorld, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    """At the top, and in a tag, and in the tree: in parts, each once and in order; names of entries give way to them."""
+    monkeypatch.setattr(lookups, "MAX_FOLDERS", at_once)
+    ask = ftp.node.declared
+
+    async def few_declared(principal: Principal, after: str = "") -> Sequence[str]:
+        return (await ask(principal, after))[:2]
+
+    monkeypatch.setattr(ftp.node, "declared", few_declared)
+    monkeypatch.setattr(lookups, "MAX_DECLARED", 2)
+    for tag in ("b", "D", "d2", "zz", "f"):
+        await ftp.node.declare_tag(OWNER, tag)
+    for tag in ("a", "B", "C", "e", "x"):
+        await ftp.add("one", tag, "all", home=f"{tag}/{tag} b")
+    for name in ("b", "D", "free", "zz"):
+        await ftp.add(name)
+    lookup = Lookup(ftp.node, OWNER, MadeFolders())
+
+    async def listed(place: Place) -> list[Item]:
+        return [item async for some in items(lookup, place) for item in some]
+
+    top = await listed(Root())
+    tags = ["a", "all", "b", "C", "D", "d2", "e", "f", "x", "zz"]
+    assert [item.name for item in top if item.entry is None] == [*VIEWS, *tags]
+    shown = [item.name for item in top if item.entry is not None]
+    assert [name.partition("~")[0] for name in shown] == ["D", "b", "free", "zz"]
+    assert [name for name in shown if "~" not in name] == ["free"]
+    assert [item.name for item in await listed(TagFolder(("all",))) if item.entry is None] == ["a", "b", "C", "e", "x"]
+    assert [item.name for item in await listed(Tree("")) if item.entry is None] == ["B", "C", "a", "e", "x"]
+    assert await lookup.knows_tag("zz") and await lookup.lists(Root(), "zz", str)
+    assert not await lookup.knows_tag("zzz") and not await lookup.lists(Root(), "zzz", str)
 
 
 async def test_the_trash_is_streamed_with_its_own_names(ftp: FtpWorld) -> None:

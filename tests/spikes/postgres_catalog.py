@@ -315,7 +315,13 @@ class PostgresCatalog:
         return False
 
     def facets(
-        self, query: Query, limit: int, prefix: str = "", by_name: bool = False, scope: Scope = Scope.LIVE
+        self,
+        query: Query,
+        limit: int,
+        prefix: str = "",
+        by_name: bool = False,
+        scope: Scope = Scope.LIVE,
+        after: str = "",
     ) -> Facets:
         with self._transaction("REPEATABLE READ") as cursor:
             condition, values = self._condition(cursor, query, scope)
@@ -324,7 +330,8 @@ class PostgresCatalog:
             ).fetchall()
         counts = [(tag, count) for tag, count in rows if tag.startswith(prefix)]
         counts.sort(key=lambda item: item[0] if by_name else (-item[1], item[0]))
-        return Facets(len(counts), counts[:limit])
+        behind = [item for item in counts if item[0] > after] if by_name else counts
+        return Facets(len(counts), behind[:limit])
 
     def named(self, name: str, home: str | None = None) -> Sequence[Entry]:
         where, values = "whole AND name = %s AND trashed IS NULL", [name_key(name)]
@@ -333,11 +340,11 @@ class PostgresCatalog:
         rows = self._all(f"SELECT record FROM records WHERE {where} ORDER BY added, key LIMIT {MAX_PAGE}", values)
         return [entry(decode(data)) for (data,) in rows]
 
-    def folders(self, home: str, limit: int) -> Sequence[str]:
+    def folders(self, home: str, limit: int, after: str = "") -> Sequence[str]:
         prefix = name_key(f"{home}/" if home else "")
         rows = self._all("SELECT DISTINCT home FROM records WHERE whole AND trashed IS NULL")
         below = {row[0][len(prefix) :].split("/")[0] for row in rows if row[0].startswith(prefix) and row[0] != prefix}
-        return sorted(below)[:limit]
+        return sorted(name for name in below if name > name_key(after))[:limit]
 
     # Contents
 

@@ -22,13 +22,14 @@ from tagfs.model.paths.place import (
     is_view,
 )
 from tagfs.model.paths.selection import RECENT, below, both, holds, home_given, is_exactly, selection, tags_given
-from tagfs.model.paths.shown import NameStream, denoted, lookalike, shown_names, suffixed
+from tagfs.model.paths.shown import SHORT, NameStream, denoted, lookalike, shown_names, suffixed
 from tagfs.model.paths.virtual import TOP, VirtualPath
 
 __all__ = [
     "MAX_LISTED_LEVEL",
     "RECENT",
     "RECOVERED",
+    "SHORT",
     "TOP",
     "VIEWS",
     "NameStream",

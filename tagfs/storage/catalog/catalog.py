@@ -111,11 +111,17 @@ class SqliteCatalog:
         return self._live.is_quick(query)
 
     def facets(
-        self, query: Query, limit: int, prefix: str = "", by_name: bool = False, scope: Scope = Scope.LIVE
+        self,
+        query: Query,
+        limit: int,
+        prefix: str = "",
+        by_name: bool = False,
+        scope: Scope = Scope.LIVE,
+        after: str = "",
     ) -> Facets:
         """See the interface."""
         assert 1 <= limit <= MAX_PAGE
-        return self._live.facets(query, scope, limit, prefix, by_name)
+        return self._live.facets(query, scope, limit, prefix, by_name, after)
 
     def named(self, name: str, home: str | None = None) -> Sequence[Entry]:
         """See the interface."""
@@ -128,11 +134,11 @@ class SqliteCatalog:
             found = (entry_of(data) for (data,) in connection.execute(statement, values))
             return heapq.nsmallest(MAX_PAGE, found, key=lambda each: (each.added, each.id))
 
-    def folders(self, home: str, limit: int) -> Sequence[str]:
+    def folders(self, home: str, limit: int, after: str = "") -> Sequence[str]:
         """See the interface."""
         assert 1 <= limit <= MAX_PAGE
         with self._database.snapshot() as connection:
-            return read_folders(connection, name_key(home), limit)
+            return read_folders(connection, name_key(home), limit, name_key(after))
 
     def vector(self) -> Mapping[str, int]:
         """See the interface."""

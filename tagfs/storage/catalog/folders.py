@@ -16,15 +16,29 @@ _BEHIND_SLASH = "0"
 """The character after the slash: where the homes that begin with a name and a slash are over."""
 
 
-def read_folders(connection: sqlite3.Connection, home: str, limit: int) -> list[str]:
-    """Names of folders in the folder ``home`` that lead to a home of a live entry, at most ``limit``, in order."""
+def read_folders(connection: sqlite3.Connection, home: str, limit: int, after: str) -> list[str]:
+    """Names of folders in the folder ``home`` that lead to a home of a live entry: the first ``limit`` behind ``after``, in order."""
     prefix = f"{home}/" if home else ""
     end = prefix.encode() + _LAST
-    found: dict[str, None] = {}
-    statement, start = _AFTER, prefix
+    found: set[str] = set()
+    statement, start = _AFTER, prefix + after
     while len(found) < limit and (row := connection.execute(statement, (start, end)).fetchone()):
         name, slash, _ = row[0][len(prefix) :].partition("/")
-        found[name] = None
+        if name > after:
+            found.add(name)
         # "a", "a b" and "a/x" come in this order, so only behind a slash all of a folder can be skipped.
         statement, start = (_FROM, prefix + name + _BEHIND_SLASH) if slash else (_AFTER, row[0])
-    return sorted(found)
+    if len(found) == limit:
+        found |= _passed_over(connection, prefix, found, after)
+    return sorted(found)[:limit]
+
+
+def _passed_over(connection: sqlite3.Connection, prefix: str, found: set[str], after: str) -> set[str]:
+    """Folders that come before some of those found, but whose homes come behind theirs: of ``a b`` and ``a/x``, it is ``a``."""
+    starts = {name[:at] for name in found for at, character in enumerate(name) if at and character < "/"}
+    return {
+        name
+        for name in starts.difference(found)
+        if name > after
+        and connection.execute(_FROM, (f"{prefix}{name}/", f"{prefix}{name}{_BEHIND_SLASH}".encode())).fetchone()
+    }

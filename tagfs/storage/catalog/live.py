@@ -189,11 +189,11 @@ class LiveIndex:
         with self.lock:
             return self.index.is_quick(query)
 
-    def facets(self, query: Query, scope: Scope, limit: int, prefix: str, by_name: bool) -> Facets:
+    def facets(self, query: Query, scope: Scope, limit: int, prefix: str, by_name: bool, after: str) -> Facets:
         """The tags of what matches; in turns, since very many may."""
         rows = self.select(query, scope)
         with self.lock:
-            steps = self.index.facet_steps(rows, limit, prefix, by_name)
+            steps = self.index.facet_steps(rows, limit, prefix, by_name, after)
         return self._in_turns(steps)
 
     def _in_turns(self, steps: Generator[None, None, T]) -> T:

@@ -31,14 +31,16 @@ _Counts = NDArray[np.intp]
 """How many rows have a tag, by the tag's number."""
 
 
-def facets(state: State, result: BitMap, limit: int, prefix: str, by_name: bool) -> Steps[Facets]:
-    """The ``limit`` most frequent tags of the rows in ``result``, or the first by name: see ICatalog.facets."""
+def facets(state: State, result: BitMap, limit: int, prefix: str, by_name: bool, after: str) -> Steps[Facets]:
+    """The ``limit`` most frequent tags of the rows in ``result``, or the first by name behind ``after``: see ICatalog.facets."""
     forgotten = state.tags.forgotten
     counts = yield from _counted_by_the_lesser(state, result)
     if forgotten != state.tags.forgotten:
         # A tag is gone since, and its number may be another's: count again, without a pause.
         counts = at_once(_counted_by_the_lesser(state, result))
-    return (_first_by_name if by_name else _most_frequent)(state.tags, counts, limit, prefix)
+    if by_name:
+        return _first_by_name(state.tags, counts, limit, prefix, after)
+    return _most_frequent(state.tags, counts, limit, prefix)
 
 
 def _counted_by_the_lesser(state: State, result: BitMap) -> Steps[_Counts]:
@@ -93,17 +95,19 @@ def _kth_greatest(values: _Counts, k: int) -> int:
     return int(np.partition(values, len(values) - k)[len(values) - k])
 
 
-def _first_by_name(tags: Labels, counts: _Counts, limit: int, prefix: str) -> Facets:
+def _first_by_name(tags: Labels, counts: _Counts, limit: int, prefix: str, after: str) -> Facets:
     numbers = _present(tags, counts, prefix)
-    names = _first_names(tags, counts, numbers, limit, prefix)
+    names = _first_names(tags, counts, numbers, limit, prefix, after)
     return Facets(len(numbers), [(name, _count(tags, counts, name)) for name in names])
 
 
-def _first_names(tags: Labels, counts: _Counts, numbers: NDArray[np.intp], limit: int, prefix: str) -> Iterable[str]:
-    """The first names of the tags that have a count, which are those of the numbers."""
+def _first_names(
+    tags: Labels, counts: _Counts, numbers: NDArray[np.intp], limit: int, prefix: str, after: str = ""
+) -> Iterable[str]:
+    """The first names behind ``after`` of the tags that have a count, which are those of the numbers."""
     if len(numbers) * _SPARSE < tags.ordered.count(prefix):
-        return nsmallest(limit, map(tags.names.__getitem__, numbers.tolist()))
-    return islice((name for name in tags.ordered.beginning(prefix) if _count(tags, counts, name)), limit)
+        return nsmallest(limit, (name for name in map(tags.names.__getitem__, numbers.tolist()) if name > after))
+    return islice((name for name in tags.ordered.beginning(prefix, after) if _count(tags, counts, name)), limit)
 
 
 def _present(tags: Labels, counts: _Counts, prefix: str) -> NDArray[np.intp]:

@@ -125,13 +125,15 @@ class Index:
         """All rows of a bitmap in order, as :meth:`first`; a million take some tenths of a second."""
         return order.ordered(self._state.blocks, bitmap, sort)
 
-    def facets(self, bitmap: BitMap, limit: int, prefix: str = "", by_name: bool = False) -> Facets:
+    def facets(self, bitmap: BitMap, limit: int, prefix: str = "", by_name: bool = False, after: str = "") -> Facets:
         """The ``limit`` most frequent tags of these rows, or the first by name, as ICatalog.facets says; exact."""
-        return at_once(self.facet_steps(bitmap, limit, prefix, by_name))
+        return at_once(self.facet_steps(bitmap, limit, prefix, by_name, after))
 
-    def facet_steps(self, bitmap: BitMap, limit: int, prefix: str = "", by_name: bool = False) -> Steps[Facets]:
+    def facet_steps(
+        self, bitmap: BitMap, limit: int, prefix: str = "", by_name: bool = False, after: str = ""
+    ) -> Steps[Facets]:
         """:meth:`facets` as a generator that pauses every few milliseconds, and returns them in the end."""
-        return facets(self._state, bitmap, limit, prefix, by_name)
+        return facets(self._state, bitmap, limit, prefix, by_name, after)
 
     def ids(self, rows: Sequence[int] | Rows) -> list[str]:
         """The entry ids of these rows, in the order given."""

@@ -41,10 +41,12 @@ class SortedNames:
         else:
             del self._lists[at], self._firsts[at]
 
-    def beginning(self, prefix: str) -> Iterator[str]:
-        """The names that begin with ``prefix``, in order. Nothing may be changed before the last is taken."""
+    def beginning(self, prefix: str, after: str = "") -> Iterator[str]:
+        """The names that begin with ``prefix`` and come behind ``after``, in order. Nothing may be changed before the last is
+        taken."""
         for part, start, end in self._ranges(prefix):
-            yield from part[start:end]
+            if start < end and part[end - 1] > after:
+                yield from part[max(start, bisect_right(part, after)) : end]
 
     def count(self, prefix: str) -> int:
         """How many names begin with ``prefix``."""

@@ -167,7 +167,7 @@ async def make_directory(lookup: Lookup, path: VirtualPath) -> None:
     """MKD. Raises Conflict where the directory above shows it already, BadName where it cannot be."""
     place = _place_to_be(path)
     if isinstance(place, TagFolder):
-        if fold(path.name) in map(fold, await lookup.folders(folder(path.parent))):
+        if await lookup.lists(folder(path.parent), path.name, fold):
             raise Conflict(f"{path}: is there already")
         await declare(lookup, place.tags)
     elif isinstance(place, Tree) and not await lookup.has_home(place.home):

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from tagfs.front.ftp.directory.lookup import Lookup
+from tagfs.front.ftp.directory.taken import Names, TagNames
 from tagfs.model.entry import Entry
-from tagfs.model.names import name_key
 from tagfs.model.order import Sort
-from tagfs.model.paths import NameStream, Place, denoted, lookalike, shown_names
+from tagfs.model.paths import NameStream, Place, Root, denoted, lookalike, shown_names
 
 
 class Item(NamedTuple):
@@ -21,9 +21,10 @@ class Item(NamedTuple):
 
 async def items(lookup: Lookup, place: Place) -> AsyncIterator[list[Item]]:
     """What a directory shows, some hundreds of items at a time: directories first, then entries by name."""
-    folders = await lookup.folders(place)
-    yield [Item(name, None) for name in folders]
-    taken = frozenset(map(name_key, folders))
+    taken = TagNames(lookup) if isinstance(place, Root) else Names()
+    async for folders in lookup.folders(place):
+        yield [Item(name, None) for name in folders]
+        taken.folders(folders)
     chosen = await lookup.selected(place)
     if chosen is None:
         return
@@ -34,6 +35,7 @@ async def items(lookup: Lookup, place: Place) -> AsyncIterator[list[Item]]:
     listing: Any = await lookup.node.listing(lookup.principal, chosen.query, Sort("name"), chosen.scope)
     try:
         while entries := await listing.next():
+            await taken.ask(entries)
             yield _items(stream.feed(entries, await _denoting(lookup, place, entries)))
     finally:
         listing.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple
 
 from tagfs.errors import BadRequest, Conflict, NotFound
@@ -37,12 +37,14 @@ from tagfs.model.paths import (
 )
 from tagfs.model.paths.selection import Selection
 from tagfs.model.principal import Principal
-from tagfs.model.query import EVERYTHING, Or, Query, Tag, Text, parse
+from tagfs.model.query import EVERYTHING, Or, Query, Text, parse
 from tagfs.model.query.meaning import ranges_over
 from tagfs.node.interfaces import INode
 
 MAX_FOLDERS = 10_000
-"""Most directories that one directory lists: what a node tells of tags at once."""
+"""Directories that are asked for at once."""
+MAX_DECLARED = 10_000
+"""Declared tags that a node tells of at once."""
 _WILD = frozenset("*?")
 
 
@@ -80,10 +82,8 @@ class Lookup:
 
     async def knows_tag(self, tag: str) -> bool:
         """Whether a tag is in use or declared."""
-        folded = fold(tag)
-        if await self.node.count(self.principal, Tag(folded)):
-            return True
-        return folded in map(fold, await self.node.declared(self.principal))
+        (shown,) = await self.node.shown_tags(self.principal, [tag])
+        return shown is not None
 
     async def has_home(self, home: str) -> bool:
         """Whether the tree has that folder."""
@@ -95,38 +95,70 @@ class Lookup:
             return True
         return False
 
-    async def folders(self, place: Place) -> list[str]:
-        """The names of the directories in a directory, as they are listed."""
+    async def folders(self, place: Place) -> AsyncIterator[list[str]]:
+        """The names of the directories in a directory, as they are listed, at most :data:`MAX_FOLDERS` or so at a time."""
         if isinstance(place, Root):
-            counts = await self.node.tags(self.principal, EVERYTHING, limit=MAX_FOLDERS, by_name=True)
-            used = {fold(tag): tag for tag, _ in counts.tags}
-            declared = await self.node.declared(self.principal)
-            tags = {fold(tag): tag for tag in declared} | used
-            views = [*VIEWS, RECOVERED] if await self.has_home(RECOVERED) else VIEWS
-            return [*views, *narrowing(place, 0, [(tag, 0) for tag in tags.values()])]
-        if isinstance(place, TagFolder):
-            return await self._narrowing(place)
-        if isinstance(place, Tree):
-            return await self._subfolders(place.home)
-        if isinstance(place, SavedSearches):
-            return [name for name, _ in await self.node.saved_searches(self.principal)]
-        return []
+            yield await self._views()
+            async for some in self._tags():
+                yield some
+        elif isinstance(place, TagFolder):
+            async for some in self._narrowing(place):
+                yield some
+        elif isinstance(place, Tree):
+            async for some in self._subfolders(place.home):
+                yield some
+        elif isinstance(place, SavedSearches):
+            yield [name for name, _ in await self.node.saved_searches(self.principal)]
 
-    async def _narrowing(self, place: TagFolder) -> list[str]:
+    async def lists(self, place: Place, name: str, key: Callable[[str], str]) -> bool:
+        """Whether one of the directories in a directory has that name, compared by ``key``."""
+        if isinstance(place, Root):
+            (shown,) = await self.node.shown_tags(self.principal, [name])
+            return (shown is not None and key(shown) == key(name)) or key(name) in map(key, await self._views())
+        async for some in self.folders(place):
+            if key(name) in map(key, some):
+                return True
+        return False
+
+    async def _views(self) -> list[str]:
+        return [*VIEWS, RECOVERED] if await self.has_home(RECOVERED) else list(VIEWS)
+
+    async def _tags(self) -> AsyncIterator[list[str]]:
+        """All tags that are in use or declared, by name."""
+        after: str | None = ""
+        while after is not None:
+            counts = await self.node.tags(self.principal, EVERYTHING, MAX_FOLDERS, by_name=True, after=after)
+            used = [tag for tag, _ in counts.tags]
+            declared = await self.node.declared(self.principal, after)
+            # Of what is behind the last of a full page nothing is known yet.
+            full = [page for page, most in ((used, MAX_FOLDERS), (declared, MAX_DECLARED)) if len(page) == most]
+            after = min((fold(page[-1]) for page in full), default=None)
+            tags = {fold(tag): tag for tag in (*declared, *used)}
+            known = [(tag, 0) for folded, tag in tags.items() if after is None or folded <= after]
+            yield narrowing(Root(), 0, known)
+
+    async def _narrowing(self, place: TagFolder) -> AsyncIterator[list[str]]:
         if not narrowing(place, 2, [("\0", 1)]):
-            return []  # too deep for any
+            return  # too deep for any
         chosen = selection(place)
         assert chosen is not None
         total = await self.node.count(self.principal, chosen.query)
-        if total < 2:
-            return []  # nothing narrows one entry
-        counts = await self.node.tags(self.principal, chosen.query, limit=MAX_FOLDERS)
-        return narrowing(place, total, counts.tags)
+        after: str | None = "" if total > 1 else None  # nothing narrows one entry
+        while after is not None:
+            counts = await self.node.tags(self.principal, chosen.query, MAX_FOLDERS, by_name=True, after=after)
+            yield narrowing(place, total, counts.tags)
+            after = counts.tags[-1][0] if len(counts.tags) == MAX_FOLDERS else None
 
-    async def _subfolders(self, home: str) -> list[str]:
-        made = (child_folder(home, each) for each in self.made.at_or_below(home))
-        names = await self.node.folders(self.principal, home, MAX_FOLDERS)
-        return sorted({*names, *(name for name in made if name is not None)})
+    async def _subfolders(self, home: str) -> AsyncIterator[list[str]]:
+        below = (child_folder(home, each) for each in self.made.at_or_below(home))
+        made = {name for name in below if name is not None}
+        after: str | None = ""
+        while after is not None:
+            names = await self.node.folders(self.principal, home, MAX_FOLDERS, after)
+            last = names[-1] if len(names) == MAX_FOLDERS else None
+            between = {name for name in made if name > after and (last is None or name <= last)}
+            yield sorted({*names, *between})
+            after = last
 
     async def at_or_below(self, home: str) -> AsyncIterator[Sequence[Entry]]:
         """The entries with their home at a folder of the tree or below it, some hundreds at a time, never none."""
@@ -226,7 +258,7 @@ class Lookup:
             place = await self.directory(path)
         except NotFound:
             return Named(path, here, entry)
-        if name_key(path.name) in map(name_key, await self.folders(here)):
+        if await self.lists(here, path.name, name_key):
             return Named(path, place, None)
         return Named(path, here, entry)
 
