@@ -243,7 +243,7 @@ class Node:
         if name is not None:
             check_name(name)
         if home is not None:
-            check_home(home)
+            home = check_home(home)
         add, delete = check_tags(add), check_tags(delete)
         definitions = self._core.definitions(add, self._core.stamp())
         retag = changes.retagging([*map(fold, add)], [*map(fold, delete)])

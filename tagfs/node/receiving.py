@@ -114,7 +114,7 @@ class Receiving:
             check_name(name)
             tags = check_tags(tags)
             if home is not None:
-                check_home(home)
+                home = check_home(home)
             if key is not None and not 0 < len(key) <= MAX_KEY:
                 raise BadRequest(f"a key has 1 to {MAX_KEY} characters, not {len(key)}")
         except BadRequest:

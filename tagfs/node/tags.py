@@ -15,7 +15,7 @@ from tagfs.node.core import Core
 async def rename(core: Core, old: str, new: str) -> int | None:
     """Renames a tag on every entry, merging into one that is there; returns how many were changed, None where only the
     spelling was. Raises NotFound, BadRequest."""
-    check_tag(new)
+    new = check_tag(new)
     folded_old, folded_new = fold(check_tag(old)), fold(new)
     declared = await known(core, folded_old)
     stamp = core.stamp()
@@ -44,7 +44,8 @@ async def delete(core: Core, tag: str) -> int:
 
 async def declare(core: Core, tag: str) -> bool:
     """Makes a tag a directory; False where it is one."""
-    folded = fold(check_tag(tag))
+    tag = check_tag(tag)
+    folded = fold(tag)
     if core.vocabulary.is_declared(folded) or await reads.count(core, Tag(folded), Scope.LIVE):
         return False
     await _declare(core, tag, True)

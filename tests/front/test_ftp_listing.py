@@ -295,3 +295,20 @@ async def test_the_trash_is_streamed_with_its_own_names(ftp: FtpWorld) -> None:
         assert sorted(client.get(f"/@trash/{name}") for name in names) == [b"0", b"1", b"2"]
 
     await ftp.session(work)
+
+
+async def test_a_folder_has_one_spelling(ftp: FtpWorld) -> None:
+    """A client that composes no letters (macOS) makes a folder and fills it: the tree and the tags show it once, in NFC."""
+    loose, made = "e\u0301d", "\u00e9d"
+
+    def work(client: Client) -> None:
+        client.mkd(f"/@tree/{loose}")
+        client.put(f"/@tree/{loose}/x", b"1")
+        client.put(f"/{loose}/y", b"2")
+        assert client.names("/@tree") == [made]
+        assert client.names(f"/@tree/{loose}") == client.names(f"/@tree/{made}") == ["x", "y"]
+        assert made in client.names("/") and loose not in client.names("/")
+        client.rename(f"/@tree/{loose}/x", f"/@tree/{loose}/z")
+        assert client.names("/@tree") == [made]
+
+    await ftp.session(work)

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from attrs import frozen
 
 from tagfs.errors import BadRequest, NotFound
-from tagfs.model.names import check_tag, fold
+from tagfs.model.names import check_tag, fold, name_key
 from tagfs.model.paths.virtual import VirtualPath
 
 
@@ -22,7 +22,7 @@ class Root:
 
 @frozen
 class TagFolder:
-    """``/beach/2024``: entries with all these tags, in the spelling and order of the path, each once."""
+    """``/beach/2024``: entries with all these tags, in the spelling (in NFC) and order of the path, each once."""
 
     tags: tuple[str, ...]
 
@@ -34,7 +34,7 @@ class TagFolder:
 
 @frozen
 class Tree:
-    """``/@tree/a/b``: entries whose home is ``a/b``; empty for the top of the tree. ``/@recovered/a`` is one, too."""
+    """``/@tree/a/b``: entries whose home is ``a/b`` (in NFC); empty for the top of the tree. ``/@recovered/a`` is one, too."""
 
     home: str
 
@@ -93,19 +93,20 @@ def folder(path: VirtualPath) -> Place:
     spellings: dict[str, str] = {}
     for part in path.parts:
         try:
-            spellings.setdefault(fold(check_tag(part)), part)
+            tag = check_tag(part)
         except BadRequest as error:
             raise NotFound(f"{path}: no such directory ({error})") from None
+        spellings.setdefault(fold(tag), tag)
     return TagFolder(tuple(spellings.values()))
 
 
 def _view(path: VirtualPath, first: str, rest: list[str]) -> Place:
     if first == "@tree":
-        return Tree("/".join(rest))
+        return Tree(name_key("/".join(rest)))
     if first == "@query":
         return QueryFolder("/".join(rest)) if rest else SavedSearches()
     if first == RECOVERED:
-        return Tree("/".join((RECOVERED, *rest)))
+        return Tree(name_key("/".join((RECOVERED, *rest))))
     flat: dict[str, Place] = {"@recent": Recent(), "@untagged": UntaggedView(), "@trash": Trash()}
     if rest or first not in flat:
         raise NotFound(f"{path}: no such directory")
