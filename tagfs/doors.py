@@ -115,6 +115,7 @@ class Doors:
         files = FileDoor(
             self.reactor,
             ports=settings.passive_ports and range(settings.passive_ports[0], settings.passive_ports[1] + 1),
+            per_host=settings.passive_per_host,
             masquerade=settings.masquerade,
             require_tls=settings.ftp_tls == "required",
             stall_s=settings.stall_timeout,

@@ -56,7 +56,7 @@ def test_every_setting_is_reachable_from_toml_and_environment(toml, tmp_path):
         "join": "a:1,b:2", "merge": True, "discovery": "off", "beacon_port": 5000, "zone": "z", "node_tls": False,
         "copies": 4, "write_copies": 2, "out_after": 60, "trash_days": 1, "anonymous": "read",
         "admin_password_file": "p", "catalog": "memory:", "blobs": "memory:", "idle_timeout": 10, "stall_timeout": 10,
-        "sessions": 5, "sessions_per_host": 6, "passive_ports": "50000-50100", "masquerade": "192.0.2.1",
+        "sessions": 5, "sessions_per_host": 6, "passive_ports": "50000-50100", "passive_per_host": 7, "masquerade": "192.0.2.1",
         "ftp_tls": "required", "tls_certificate": "c", "tls_key": "t", "web_names": "files.example",
     }  # fmt: skip
     assert samples.keys() == {field.name for field in attrs.fields(Settings)}

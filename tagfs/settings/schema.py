@@ -74,6 +74,8 @@ class Settings:
     sessions_per_host: int = setting(values.whole(1, 100_000), 2048)
     passive_ports: tuple[int, int] | None = setting(values.ports)
     """First and last port of passive FTP data connections; None: any free one."""
+    passive_per_host: int = setting(values.whole(1, 256), 128)
+    """Passive ports that may wait for calls from one address."""
     masquerade: str | None = setting(values.host_name)
     """The address that PASV answers, for a node behind NAT."""
     web_names: tuple[str, ...] = setting(values.host_names, ())

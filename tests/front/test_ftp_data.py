@@ -21,6 +21,7 @@ from tagfs.front.ftp import data_ports, data_setup
 from tagfs.front.ftp.data_channel import DataLost
 from tagfs.front.ftp.data_connection import DataConnection
 from tagfs.front.ftp.data_lines import (
+    Address,
     Target,
     WrongProtocol,
     check_epsv,
@@ -236,6 +237,49 @@ async def test_the_pool_is_bounded(ports: PassivePorts, setup: DataSetup, monkey
     for other in (setup, third):
         other.clear()
     monkeypatch.undo()
+
+
+async def test_who_never_calls_leaves_ports_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address has a bounded number of ports that wait for it: more wait for these, and are told so, while others get theirs
+    at once. A call, and a session that ends, make room."""
+    from twisted.internet import reactor
+
+    pool = PassivePorts(reactor, size=8, per_host=3)
+    made: list[DataSetup] = []
+
+    def setup(peer: Address = HOME) -> DataSetup:
+        made.append(DataSetup(reactor, pool, HOME, peer))
+        return made[-1]
+
+    hoard = [setup() for _ in range(3)]
+    ports = [(await each.listen())[1] for each in hoard]
+    clock = task.Clock()
+    monkeypatch.setattr(pool, "_reactor", clock)
+    late, later = (Deferred.fromCoroutine(setup().listen()) for _ in range(2))
+    monkeypatch.undo()
+    assert not late.called
+    await setup(ip_address("127.0.0.2")).listen()
+    with call(("127.0.0.1", ports[0])) as caller:
+        connection = await hoard[0].open()
+        await late
+        connection.transport.loseConnection()
+        assert await received(caller) == b""
+    assert not later.called
+    clock.advance(data_ports.WAIT_S)
+    with pytest.raises(NoDataConnection, match=r"3 passive ports wait for calls from 127\.0\.0\.1 already") as caught:
+        await later
+    assert caught.value.ftp == 425
+    hoard[1].clear()
+    await setup().listen()
+    for each in made:
+        each.clear()
+    await pool.close()
+
+
+@pytest.mark.parametrize(("size", "ports", "most"), [(2, None, 2), (8, None, 6), (256, range(50_000, 50_100), 75)])
+async def test_no_address_has_more_than_three_quarters(size: int, ports: range | None, most: int) -> None:
+    """Whatever is set, and where a small range of ports is."""
+    assert PassivePorts(task.Clock(), size=size, per_host=200, ports=ports).per_host == most
 
 
 async def test_a_free_port_of_another_address_makes_room(ports: PassivePorts, setup: DataSetup) -> None:

@@ -6,7 +6,7 @@ client has called; whoever else calls a listener is turned away at once (RFC 257
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address
 from typing import Any
@@ -35,8 +35,11 @@ FEWEST = 8
 SIZE = 256
 """Ports that may be open at once, where no range bounds them."""
 
+PER_HOST = 128
+"""Ports that may wait for calls from one address: who asks for ports and never calls must leave some to others."""
+
 WAIT_S = 10.0
-"""How long a session waits for a port when all are taken: with many sessions they are free again in no time."""
+"""How long a session waits for a port when all that it may have are taken: with many sessions they are free again in no time."""
 
 UNLOGGED = {"log_format": ""}
 """What Twisted says of a port that opens, whatever its factory's ``noisy``: an empty text, which logs leave out."""
@@ -94,15 +97,17 @@ class _Listener(Factory):
             self.listening.doRead()
 
     def give_back(self) -> None:
-        self.lease = None
-        self._pool.have_back(self)
+        lease, self.lease = self.lease, None
+        assert lease is not None
+        self._pool.have_back(self, lease.peer)
 
 
 class PassivePorts:
     """The passive ports of one door.
 
-    ``size`` is how many may be open at once; ``ports`` the numbers to choose from (any free ones where None);
-    ``masquerade`` the IPv4 address that PASV tells instead of the one the client called (behind NAT).
+    ``size`` is how many may be open at once, and ``per_host`` how many may wait for calls from one address (never more than
+    three quarters of all); ``ports`` the numbers to choose from (any free ones where None); ``masquerade`` the IPv4 address
+    that PASV tells instead of the one the client called (behind NAT).
     """
 
     log = Logger()
@@ -112,54 +117,78 @@ class PassivePorts:
         reactor: Any,
         *,
         size: int = SIZE,
+        per_host: int = PER_HOST,
         ports: Sequence[int] | None = None,
         masquerade: IPv4Address | None = None,
     ) -> None:
-        assert size > 0
+        assert size > 0 and per_host > 0
         self._reactor = reactor
-        self._size = size
+        self._size = size if ports is None else min(size, len(ports))
+        self.per_host = min(per_host, self._size - self._size // 4)
+        self._leased: Counter[Address] = Counter()
+        """By address, how many ports wait for its call, those that are just being opened too."""
         self._ports = ports
         self.masquerade = masquerade
         self._open: set[_Listener] = set()
         self._opening = 0
         # The one that was free longest is leased first: late calls to an old lease then find no new one.
         self._free: deque[_Listener] = deque()
-        self._queue: deque[Deferred[None]] = deque()
+        self._queue: deque[tuple[Address, Deferred[None]]] = deque()
         self._closed = False
 
     async def lease(self, local: Address, peer: Address, on_call: Callable[[DataConnection], None]) -> Lease:
         """A port at the address ``local`` for one call from ``peer``; ``on_call`` gets the connection.
 
-        Where all ports are taken, waits for one; raises :class:`NoDataConnection` after :data:`WAIT_S` seconds, and where
-        none can be opened.
+        Where all ports are taken, or as many as one address may have, waits for one; raises :class:`NoDataConnection` after
+        :data:`WAIT_S` seconds, and where none can be opened.
         """
-        listener = self._take(local)
-        while listener is None and not self._has_room:
-            await self._given_back()
+        while not self._may_have_one(peer):
+            await self._given_back(peer)
+        self._leased[peer] += 1
+        try:
             listener = self._take(local)
-        if listener is None:
-            listener = await self._listen(local)
-        else:
-            listener.drain()
+            if listener is None:
+                listener = await self._listen(local)
+            else:
+                listener.drain()
+        except BaseException:
+            self._end_lease(peer)
+            raise
         listener.lease = Lease(listener, peer, on_call)
         return listener.lease
+
+    def _may_have_one(self, peer: Address) -> bool:
+        return self._has_room and self._leased[peer] < self.per_host
+
+    def _end_lease(self, peer: Address) -> None:
+        self._leased[peer] -= 1
+        if not self._leased[peer]:
+            del self._leased[peer]
 
     @property
     def _has_room(self) -> bool:
         """Whether one more may be opened, perhaps in place of a free one at another address."""
         return bool(self._free) or len(self._open) + self._opening < self._size
 
-    async def _given_back(self) -> None:
+    async def _given_back(self, peer: Address) -> None:
         """Waits for a port, behind those that wait already."""
         turn: Deferred[None] = Deferred()
-        self._queue.append(turn)
+        self._queue.append((peer, turn))
         try:
             await turn.addTimeout(WAIT_S, self._reactor)
         except TimedOut:
-            raise NoDataConnection(f"all {self._size} passive ports are taken at the moment; try again later") from None
+            raise NoDataConnection(self._why_none(peer)) from None
         finally:
-            if turn in self._queue:
-                self._queue.remove(turn)
+            if (peer, turn) in self._queue:
+                self._queue.remove((peer, turn))
+
+    def _why_none(self, peer: Address) -> str:
+        if not self._has_room:
+            return f"all {self._size} passive ports are taken at the moment; try again later"
+        return (
+            f"{self._leased[peer]} passive ports wait for calls from {peer} already, which is as many as one address may have; "
+            "call them, or try again later"
+        )
 
     def _take(self, local: Address) -> _Listener | None:
         if len(self._open) < min(FEWEST, self._size) and self._ports is None:
@@ -194,11 +223,15 @@ class PassivePorts:
             self._opening -= 1
         raise NoDataConnection("no passive port could be opened; try again later")
 
-    def have_back(self, listener: _Listener) -> None:
-        """A lease ended: who waits longest takes the port at once."""
+    def have_back(self, listener: _Listener, peer: Address) -> None:
+        """A lease to ``peer`` ended: of those who may have the port, who waits longest takes it at once."""
         self._free.append(listener)
-        if self._queue:
-            self._queue.popleft().callback(None)
+        self._end_lease(peer)
+        for waiting in self._queue:
+            if self._leased[waiting[0]] < self.per_host:
+                self._queue.remove(waiting)
+                waiting[1].callback(None)
+                break
 
     def _numbers(self) -> Iterator[int]:
         if self._ports is None:

@@ -12,7 +12,7 @@ from twisted.internet.defer import DeferredLock
 from tagfs.errors import StartError, TagfsError
 from tagfs.front.ftp.data_connection import PIECE, TLS_PIECE, DataConnection
 from tagfs.front.ftp.data_lines import plain_address
-from tagfs.front.ftp.data_ports import SIZE, NoDataConnection, PassivePorts
+from tagfs.front.ftp.data_ports import PER_HOST, SIZE, NoDataConnection, PassivePorts
 from tagfs.front.ftp.data_setup import DataSetup
 from tagfs.front.ftp.directory.changes import Spot
 from tagfs.front.ftp.directory.folders import MadeFolders
@@ -38,6 +38,7 @@ class FileDoor:
 
     :param reactor: where data connections live.
     :param size: passive ports open at once.
+    :param per_host: passive ports that may wait for calls from one address.
     :param ports: numbers that passive ports are chosen from; None for any.
     :param masquerade: the IPv4 address that PASV tells to clients from other machines; None for the one they called.
     :param require_tls: whether contents and listings go over TLS only.
@@ -49,6 +50,7 @@ class FileDoor:
         reactor: Any,
         *,
         size: int = SIZE,
+        per_host: int = PER_HOST,
         ports: Sequence[int] | None = None,
         masquerade: str | None = None,
         require_tls: bool = False,
@@ -61,7 +63,7 @@ class FileDoor:
             raise StartError(
                 f"the masquerade address {masquerade} is no IPv4 address, which PASV has to tell"
             ) from None
-        self.ports = PassivePorts(reactor, size=size, ports=ports, masquerade=shown)
+        self.ports = PassivePorts(reactor, size=size, per_host=per_host, ports=ports, masquerade=shown)
         self.stall_s = stall_s
         self.made = MadeFolders()
         self._spots: WeakValueDictionary[tuple[object, ...], DeferredLock] = WeakValueDictionary()
