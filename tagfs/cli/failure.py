@@ -37,13 +37,15 @@ class UsageFailure(Failure):
 
 def as_failure(error: Exception) -> Failure | None:
     """What an error of the layers below means to the user; None for one that is a bug."""
-    from tagfs.client.errors import BadArgument, ClientError, NoGreeting, NotLoggedIn, TimedOut
+    from tagfs.client.errors import BadArgument, ClientError, NoGreeting, NotLoggedIn, TimedOut, Untrusted
     from tagfs.errors import BadRequest, TagfsError
 
     if isinstance(error, BadArgument | BadRequest):
         return UsageFailure(str(error))
     if isinstance(error, NotLoggedIn):
         return Failure(f"{error} (--user or TAGFS_USER, and TAGFS_PASSWORD_FILE)")
+    if isinstance(error, Untrusted):
+        return Failure(f"{error} (--tls-certificate FILE trusts the node's own certificate)")
     if isinstance(error, TimedOut) and not isinstance(error, NoGreeting):
         return Failure(f"{error} (--timeout gives it longer)")
     if isinstance(error, ClientError | TagfsError):

@@ -27,6 +27,7 @@ from tagfs.client.errors import (
     TimedOut,
     TooLarge,
     TryLater,
+    Untrusted,
 )
 from tagfs.client.insistence import insistently
 from tagfs.client.pipeline import Body, Command
@@ -63,6 +64,7 @@ __all__ = [
     "TimedOut",
     "TooLarge",
     "TryLater",
+    "Untrusted",
     "insistently",
     "parse_address",
     "quoted",

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tagfs.client.address import Address
-from tagfs.client.errors import ClientError, ConnectionFailed, ConnectionLost, ProtocolViolation, TimedOut
+from tagfs.client.errors import ClientError, ConnectionFailed, ConnectionLost, ProtocolViolation, TimedOut, Untrusted
 
 if TYPE_CHECKING:
     import ssl
@@ -64,7 +64,10 @@ class Channel:
             secured = context.wrap_socket(self._sock, server_hostname=server)
         except OSError as error:
             self.close()
-            raise ConnectionFailed(f"TLS with {server} failed: {error}") from error
+            from ssl import SSLCertVerificationError  # slow to import, and most connections are without
+
+            kind = Untrusted if isinstance(error, SSLCertVerificationError) else ConnectionFailed
+            raise kind(f"TLS with {server} failed: {error}") from error
         self._take(secured)
 
     @property

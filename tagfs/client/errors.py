@@ -28,6 +28,10 @@ class ConnectionFailed(ClientError):
     """No connection could be made: nothing listens there, or no route, name or permission."""
 
 
+class Untrusted(ConnectionFailed):
+    """The server's certificate is not one that is trusted; a node's own is trusted by nobody who was not given it."""
+
+
 class ConnectionLost(ClientError):
     """The connection ended. What was asked and not answered may or may not have been done."""
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tagfs.cli.main import cli
-from tagfs.client import Client, Command, ConnectionFailed, NotSupported
+from tagfs.client import Client, Command, NotSupported, Untrusted
 from tests.client.fake_server import Script
 
 
@@ -102,7 +102,7 @@ def test_a_secured_session(certificate):
 def test_an_unknown_certificate_is_refused(certificate):
     """A certificate that nobody vouches for ends the connection before the login."""
     with SecuredServer(certificate) as server:
-        with pytest.raises(ConnectionFailed, match="certificate"):
+        with pytest.raises(Untrusted, match="certificate"):
             Client(port=server.port, user="ann", password="secret", tls=ssl.create_default_context())
         assert server.secured == []
 
@@ -129,4 +129,7 @@ def test_the_command_line_takes_a_certificate(certificate, tmp_path):
     with SecuredServer(certificate) as server:
         where = ["--server", f"127.0.0.1:{server.port}", "--tls-certificate", str(certificate)]
         result = CliRunner().invoke(cli, ["count", *where, *login])
+        untrusting = CliRunner().invoke(cli, ["count", *where[:2], "--tls", *login])
     assert (result.exit_code, result.stdout) == (0, "7\n"), result.output
+    assert untrusting.exit_code == 1
+    assert "--tls-certificate FILE trusts" in untrusting.output
