@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs the service in /app (distributed_python.dockerfile tells what that is), or the command that is given instead.
 # SERVICE_ROUTES, words of the form SUBNET=GATEWAY, are the ways to other networks: containers on one that has a router need
-# them, and with them the capability NET_ADMIN. The service itself runs without any capability.
+# them, and with them the capability NET_ADMIN. The service itself runs without any capability, and cannot get one back.
 set -eu
 
 for route in ${SERVICE_ROUTES:-}; do
@@ -15,4 +15,4 @@ if [ $# = 0 ]; then
     fi
     set -- twistd --nodaemon --no_save --pidfile= --python=/app/twistd.tac
 fi
-exec setpriv --inh-caps=-all --ambient-caps=-all -- "$@"
+exec setpriv --inh-caps=-all --ambient-caps=-all --no-new-privs -- "$@"

@@ -257,6 +257,13 @@ class Cluster:
         """The containers of the nodes."""
         return [each for each in self.engine.containers(self.names.label) if each.labels.get(ROLE) == "node"]
 
+    def some_nodes(self) -> list[Container]:
+        """The containers of the nodes. NotThere: there are none."""
+        found = self.nodes()
+        if not found:
+            raise NotThere(f"the cluster {self.name} has no nodes; tagfs-podman up makes them{self.others()}")
+        return found
+
     def others(self) -> str:
         """Which other clusters are here, as the end of a sentence that says that this one is not."""
         known = {each.labels[plan.CLUSTER] for each in self.engine.networks(plan.CLUSTER)} - {self.name}

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -225,17 +225,20 @@ def _show(found: Sequence[Member]) -> None:
 def logs(place: Place, follow: bool, tail: int | None, nodes: Sequence[str]) -> None:
     """Show what nodes printed: those named, or all."""
     cluster = place.cluster()
-    found = [cluster.member(name) for name in nodes] or cluster.nodes()
+    found = [cluster.member(name) for name in nodes] or cluster.some_nodes()
     prefixed = len(found) > 1
 
     def show(container: str, engine: Engine) -> None:
-        rest = b""
-        for piece in engine.logs(container, follow=follow, tail=tail):
-            *lines, rest = (rest + piece).split(b"\n")
-            for line in lines:
-                _print_line(container if prefixed else "", line)
-        if rest:
-            _print_line(container if prefixed else "", rest)
+        for line in _lines(engine.logs(container, follow=follow, tail=tail)):
+            _print_line(container if prefixed else "", line)
+
+    def go_on(container: str, engine: Engine) -> None:
+        try:
+            show(container, engine)
+        except Fault as fault:  # nobody waits for it in this thread
+            say(f"tagfs-podman: {fault}")
+        finally:
+            engine.close()
 
     if not follow:
         for each in found:
@@ -243,13 +246,29 @@ def logs(place: Place, follow: bool, tail: int | None, nodes: Sequence[str]) -> 
         return
     # One connection each: the library's are not for several threads.
     threads = [
-        threading.Thread(target=show, args=(each.name, Engine(place.socket)), daemon=True, name=each.name)
+        threading.Thread(target=go_on, args=(each.name, Engine(place.socket)), daemon=True, name=each.name)
         for each in found
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+MOST_LINE = 1 << 16
+"""Longer lines are shown in pieces of this many bytes."""
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from lines
+        while len(rest) > MOST_LINE:
+            yield rest[:MOST_LINE]
+            rest = rest[MOST_LINE:]
+    if rest:
+        yield rest
 
 
 _printing = threading.Lock()

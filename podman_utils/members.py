@@ -9,7 +9,7 @@ from attrs import evolve
 from podman_utils import plan, questions
 from podman_utils.cluster import Cluster
 from podman_utils.description import NAME, NAME_RULE, ROUTER, NodeSpec
-from podman_utils.errors import DescriptionFault, EngineFault, Fault, NotReady, NotThere
+from podman_utils.errors import DescriptionFault, EngineFault, Fault, NotReady
 from podman_utils.plan import MEMBER, NETWORK, SPEC
 from podman_utils.values import Container
 
@@ -25,9 +25,7 @@ QUIET_S = 5
 
 def add_node(cluster: Cluster, name: str | None, network: str | None, zone: str | None) -> str:
     """Makes one more node like the others, which joins by the first of them; its name."""
-    nodes = cluster.nodes()
-    if not nodes:
-        raise NotThere(f"the cluster {cluster.name} has no nodes; tagfs-podman up makes them")
+    nodes = cluster.some_nodes()
     taken = {each.labels[MEMBER] for each in nodes}
     name = name or next(free for number in range(1, len(taken) + 2) if (free := f"n{number}") not in taken)
     if not NAME.fullmatch(name):
@@ -183,7 +181,7 @@ def pause(cluster: Cluster, name: str) -> None:
 
 def restart(cluster: Cluster) -> None:
     """Restarts all nodes, one at a time: the next one only when the last one is well, seen by all, and has all that they have."""
-    for member in cluster.nodes():
+    for member in cluster.some_nodes():
         name = member.labels[MEMBER]
         _stop(cluster, member)
         start(cluster, name)

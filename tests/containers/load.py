@@ -14,6 +14,9 @@ from tests.containers.world import USER, World
 
 AWAY = (ConnectionFailed, ConnectionLost, Closing, NoGreeting, TryLater, OSError)
 """What a node says, or does not say, that stops or starts. Everything else is a failure at once."""
+SETTLED_S = 2.0
+"""What is acknowledged is durable on a majority of its copies. The other nodes are told at once but not waited for, and one that
+was restarting meanwhile asks for it within a second (docs/architecture/cluster.md): a read there may come a moment too early."""
 PATIENCE_S = 3.0
 """An operation that no node takes within this time has failed: one of five nodes is away at a time, not all."""
 
@@ -28,6 +31,8 @@ class Load:
     reads: int = 0
     slowest_s: float = 0.0
     failures: list[str] = Factory(list)
+    _acknowledged: list[tuple[float, str]] = Factory(list)
+    """When each entry was acknowledged, and its id."""
     _over: threading.Event = Factory(threading.Event)
     _threads: list[threading.Thread] = Factory(list)
     _lock: threading.Lock = Factory(threading.Lock)
@@ -94,18 +99,20 @@ class Load:
             stored = client.add(name, content, tags=["load", f"writer={number}"], key=name)
             with self._lock:
                 self.written[stored.id] = content
+                self._acknowledged.append((time.monotonic(), stored.id))
 
         return operation
 
     def _read(self, number: int, turn: int) -> Callable[[Client], None]:
-        """Fetches something that was acknowledged, and counts what has its tag."""
+        """Fetches something that was acknowledged a moment ago, and counts what has its tag."""
 
         def operation(client: Client) -> None:
             with self._lock:
-                known = list(self.written.items())
-            if not known:
-                return
-            entry, content = known[(turn * 7 + number) % len(known)]
+                known = [entry for since, entry in self._acknowledged if since < time.monotonic() - SETTLED_S]
+                if not known:
+                    return
+                entry = known[(turn * 7 + number) % len(known)]
+                content = self.written[entry]
             parts: list[bytes] = []
             client.get(entry, parts.append)
             assert b"".join(parts) == content, entry

@@ -1,6 +1,7 @@
 """A Podman of the tests' own: its storage, its service and its socket in a directory, away from what the machine has.
 
-Needs root. Networks are those of the machine all the same, so everything is removed at the end, also after a failure.
+Needs root. Networks are those of the machine all the same, so everything is removed at the end, also after a failure. It may be
+a user's instead of root's: then its networks are in a namespace of that user.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+
+from tests.containers.users_podman import User
 
 ROOT = Path(__file__).parents[2]
 START_S = 30.0
@@ -47,18 +50,22 @@ network_backend = "netavark"
 class PrivatePodman:
     """A running ``podman system service`` in ``folder`` (a short path: sockets have at most 107 characters)."""
 
-    def __init__(self, podman: str, folder: Path) -> None:
+    def __init__(self, podman: str, folder: Path, user: User | None = None) -> None:
         self.folder = folder
+        self.user = user
         self.socket = folder / "podman.sock"
         self._log = folder / "service.log"
         (folder / "containers.conf").write_text(configuration())
         self._environ = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != "CONTAINER_HOST"},
+            **(user.environ if user else {}),
             "CONTAINERS_CONF": str(folder / "containers.conf"),
             "DISABLE_HC_SYSTEMD": "true",  # there may be no systemd, and then containers with health checks do not start
         }
         self._command = [
+            *(user.prefix if user else []),
             podman,
+            *(("--storage-driver", "overlay") if user else ()),  # where the kernel can: the default copies every layer
             *("--root", str(folder / "root"), "--runroot", str(folder / "run")),
             *("--network-config-dir", str(folder / "networks"), "--tmpdir", str(folder / "tmp")),
         ]
@@ -66,6 +73,7 @@ class PrivatePodman:
             self._process = subprocess.Popen(
                 [*self._command, "system", "service", "--time=0", self.url],
                 env=self._environ,
+                cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -84,9 +92,16 @@ class PrivatePodman:
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def call(self, *words: str) -> str:
+    def call(self, *words: str, **environ: str) -> str:
         """What a ``podman`` command says on this storage; it must succeed."""
-        done = subprocess.run([*self._command, *words], env=self._environ, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            [*self._command, *words],
+            env={**self._environ, **environ},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -102,6 +117,8 @@ class PrivatePodman:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+            if self.user:
+                self.user.remove()
             self._wait_for_stragglers()
             for mount in reversed(self.mounts()):
                 subprocess.run(["umount", "--lazy", mount], check=False)

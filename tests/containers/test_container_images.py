@@ -168,47 +168,6 @@ def test_layers_are_cached(engine: Engine, images: dict[str, str], tmp_path: Pat
         assert build(engine, ROOT, local=True, say=lambda text: None) == images
 
 
-def test_the_container_of_the_guide(engine: Engine, podman: PrivatePodman) -> None:
-    """deploy/tagfs.container starts: without capabilities or a way to gain some, with its secrets and volume. (Quadlet itself is younger.)
-
-    The network is one of the tests', and no other node is there: it founds a cluster of its own.
-    """
-    option = {"Environment": "--env", "Volume": "--volume", "Secret": "--secret", "DropCapability": "--cap-drop"}
-    words = ["--security-opt=no-new-privileges", "--env-file", str(ROOT / "deploy/tagfs.env")]
-    for line in (ROOT / "deploy/tagfs.container").read_text().splitlines():
-        key, _, value = line.partition("=")
-        if key in option:
-            words += [option[key], value.replace("tagfs-data.volume", "tagfs-data")]
-    engine.create_network(NETWORK, None, {}, internal=True)
-    engine.create_secret("tagfs-admin-password", b"open sesame\n")
-    try:
-        key = podman.call(
-            "run",
-            "--rm",
-            "--network",
-            "none",
-            "localhost/tagfs",
-            "sh",
-            "-c",
-            "tagfs cluster-key /tmp/key && cat /tmp/key",
-        )
-        engine.create_secret("tagfs-cluster-key", key.encode())
-        podman.call("run", "--detach", "--name", "guide", "--network", NETWORK, *words, "localhost/tagfs")
-        wait_well(engine, "guide")
-        told = engine.execute(
-            "guide", ["tagfs", "--user", "admin", "--password-file", "/run/secrets/admin-password", "nodes"]
-        )
-        assert "alive" in told.out, told.err
-    finally:
-        if engine.container("guide") is not None:
-            engine.remove_container("guide")
-        for name in ("tagfs-cluster-key", "tagfs-admin-password"):
-            if engine.has_secret(name):
-                engine.remove_secret(name)
-        podman.call("volume", "rm", "--force", "tagfs-data")
-        engine.remove_network(NETWORK)
-
-
 def commands_of(page: str) -> list[str]:
     """The ``tagfs-podman`` commands that a page shows in one block, from build to down."""
     blocks = re.findall(r"^```console\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)

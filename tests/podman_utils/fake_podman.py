@@ -51,6 +51,7 @@ class FakePodman:
         self.host = {"cgroupVersion": "v1", "security": {"rootless": False}}
         self.needs_another = False
         """Whether a node is ill as long as no other one runs: so it is where the others know what it does not."""
+        self.lost_logs = False
         self.broken_lines: set[str] = set()
         """Containers whose last line was written in pieces: Podman 4.3 gives nothing of it where it is asked for the last lines."""
         self.unreachable = False
@@ -319,6 +320,8 @@ class FakePodman:
         return 200, {"Status": "starting", "FailingStreak": 0, "Log": None}
 
     def _logs(self, name: str, query: dict[str, str], **_: Any) -> tuple[int, Any]:
+        if self.lost_logs:
+            raise Refusal(500, "it is gone")
         if name in self.broken_lines and "tail" in query:
             return 200, _frame(2, b"\n")
         return 200, _frame(1, f"{self._container(name)['Name']} is up\n".encode())

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from podman_utils import bases, cluster, images
 from podman_utils.errors import Fault
-from podman_utils.main import cli
+from podman_utils.main import MOST_LINE, _lines, cli
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,6 +46,23 @@ def test_a_cluster_in_one_command(tagfs_podman):
     assert "cut" not in tagfs_podman("status").stdout
     tagfs_podman("down", "--volumes")
     assert "there is no cluster tagfs here" in tagfs_podman("status", code=1).stderr
+    for verb in ("logs", "restart", "add-node"):
+        assert "the cluster tagfs has no nodes; tagfs-podman up makes them\n" in tagfs_podman(verb, code=1).stderr
+
+
+def test_logs_go_on(tagfs_podman, fake):
+    """With -f each node's log is read in a thread of its own; what goes wrong there is told, too."""
+    tagfs_podman("up", "--nodes", "2")
+    done = tagfs_podman("logs", "-f")
+    assert sorted(done.stdout.splitlines()) == ["tagfs-n1: tagfs-n1 is up", "tagfs-n2: tagfs-n2 is up"]
+    fake.lost_logs = True
+    assert "tagfs-podman: Podman could not read the log of tagfs-n1: it is gone" in tagfs_podman("logs", "-f").stderr
+
+
+def test_long_lines_are_shown_in_pieces():
+    """However much comes without a line's end, not much is kept."""
+    pieces = [b"a" * MOST_LINE, b"b" * 9, b"\nc\n", b"d"]
+    assert list(_lines(pieces)) == [b"a" * MOST_LINE, b"b" * 9, b"c", b"d"]
 
 
 def test_a_described_cluster(tagfs_podman, fake):
@@ -68,6 +85,9 @@ def test_several_clusters_have_names(tagfs_podman, fake):
     assert fake.containers["two-n1"]["told"]["portmappings"][0]["host_port"] == 42121
     tagfs_podman("--name", "one", "down", "--volumes")
     assert sorted(fake.containers) == ["two-n1"]
+    told = tagfs_podman("--name", "one", "status", code=1).stderr
+    assert told.endswith("tagfs-podman up makes one; --name says which other is meant: two\n")
+    assert "there are 1 to 26 networks" in tagfs_podman("up", "--networks", "0", code=2).stderr
 
 
 def test_exec_and_password(tagfs_podman, fake):

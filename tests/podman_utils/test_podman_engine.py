@@ -69,6 +69,17 @@ def test_dead_socket_is_told(tmp_path):
         Engine(str(tmp_path / "dead.sock"))
 
 
+def test_a_socket_of_somebody_else_is_told(tmp_path, monkeypatch):
+    """With the one that is one's own."""
+
+    def refuse(self, address):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    with pytest.raises(EngineFault, match=r"/x is another user's; .* it is your own, unix:///run/"):
+        Engine("unix:///x")
+
+
 def test_no_address_is_told():
     with pytest.raises(EngineFault, match="no address of a Podman socket"):
         Engine("gopher://x")
