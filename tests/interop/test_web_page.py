@@ -70,6 +70,9 @@ def test_the_page_does_what_it_offers(browser: Any, address: str, tmp_path: Path
     assert page.input_value("#query") == "2024"
 
     page.click("#results .name")
+    page.fill("#rename", "a/b")
+    page.click("dialog button:has-text('Rename')")
+    page.click(".toast:has-text('a/b') button")  # what is wrong is said in sight, not behind the dialog
     page.fill("#rename", "bay.png")
     page.click("dialog button:has-text('Rename')")
     expect(page.locator("#details-name")).to_have_text("bay.png")

@@ -47,7 +47,10 @@ export function toast(text, label, action) {
     note.append(make("button", { type: "button", onclick: () => { note.remove(); action(); } }, label));
   }
   note.append(make("button", { type: "button", "aria-label": "Dismiss", onclick: () => note.remove() }, "×"));
-  byId("toasts").append(note);
+  const toasts = byId("toasts");
+  const above = document.querySelector("dialog[open]") || document.body;  // an open dialog covers all that is not in it
+  if (toasts.parentElement !== above) above.append(toasts);
+  toasts.append(note);
   setTimeout(() => note.remove(), action ? 12000 : 5000);
 }
 

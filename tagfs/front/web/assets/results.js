@@ -51,7 +51,8 @@ export function entryRow(entry, trashed, narrow) {
   } });
   const tags = make("span", { class: "tags" }, ...entry.tags.map((tag) =>
     make("button", { type: "button", class: "tag", onclick: () => narrow(tag) }, tag)));
-  const open = make("button", { type: "button", class: "name", onclick: () => details(entry.id) }, entry.name);
+  const open = make("button", { type: "button", class: "name", title: entry.name, onclick: () => details(entry.id) },
+    make("span", { class: "lines" }, entry.name));
   const act = trashed
     ? make("button", { type: "button", onclick: () => bringBack([entry.id]) }, "Restore")
     : make("button", { type: "button", class: "danger", onclick: () => throwAway([entry.id], entry.name) }, "Delete");
@@ -132,7 +133,10 @@ export function wireBulk() {
   byId("bulk-restore").addEventListener("click", () => bringBack([...chosen]));
   byId("choose-all").addEventListener("click", chooseAll);
   byId("choose-none").addEventListener("click", clearChoice);
-  byId("details").addEventListener("close", () => byId("details-body").replaceChildren());
+  byId("details").addEventListener("close", () => {
+    byId("details-body").replaceChildren();
+    document.body.append(byId("toasts"));
+  });
 }
 
 async function details(id) {
