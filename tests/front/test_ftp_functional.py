@@ -12,7 +12,7 @@ import pytest
 
 from tagfs.front.ftp.file_verbs import VERBS
 from tagfs.model.principal import OWNER, Role
-from tests.front.ftp_world import Client, FtpWorld, ftp
+from tests.front.ftp_world import Client, FtpWorld, ftp, serving
 
 __all__ = ["ftp"]
 
@@ -67,6 +67,21 @@ async def test_rein_waits_for_the_transfer(ftp: FtpWorld) -> None:
         assert client.getmultiline()[:3] == "226"
         assert client.getmultiline()[:3] == "220"
         assert client.pwd() == "/"
+        assert client.get("/t/x") == DATA
+
+    await ftp.session(work)
+
+
+async def test_user_waits_for_the_transfer(ftp: FtpWorld) -> None:
+    """Who logs in as somebody else in the middle of an upload does not change whose it is, nor break it off."""
+
+    def work(client: Client) -> None:
+        client.voidcmd("TYPE I")
+        with client.transfercmd("STOR /t/x") as sock:
+            client.putcmd("USER other")
+            client.putcmd("PASS x")
+            sock.sendall(DATA)
+        assert [client.getmultiline()[:3] for _ in range(3)] == ["226", "331", "230"]
         assert client.get("/t/x") == DATA
 
     await ftp.session(work)
@@ -138,6 +153,33 @@ async def test_what_needs_an_argument_is_refused_without(ftp: FtpWorld, verb: st
 
 
 # Directories and names
+
+
+async def test_what_takes_no_argument_does_not_mind_one(ftp: FtpWorld) -> None:
+    """Some clients send one, and mean what they would without."""
+
+    def work(client: Client) -> None:
+        replies = [
+            say(client, f"{verb} surplus")
+            for verb in ("NOOP", "PWD", "CDUP", "SYST", "FEAT", "PASV", "ABOR", "REIN", "QUIT")
+        ]
+        assert replies == ["200", "257", "250", "215", "211", "227", "226", "220", "221"]
+
+    await ftp.session(work)
+
+
+async def test_port_is_of_ipv4_alone() -> None:
+    """Over IPv6 the older commands have no address to tell: PORT goes to another host, EPRT to the family of the session only."""
+    async with serving(interface="::1") as world:
+
+        def work(client: Client) -> None:
+            assert client.refused("PORT 127,0,0,1,200,0").startswith("504 ")
+            assert client.refused("EPRT |1|127.0.0.1|51200|").startswith("504 ")
+            assert say(client, "EPRT |2|::1|51200|") == "200"
+            assert say(client, "PASV") == "425"
+            assert say(client, "EPSV 2") == "229"
+
+        await world.session(work)
 
 
 async def test_working_directories(ftp: FtpWorld) -> None:

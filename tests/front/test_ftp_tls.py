@@ -84,6 +84,59 @@ async def test_everything_works_under_tls(ftps: FtpWorld, context: ssl.SSLContex
     await secured(ftps, context, work)
 
 
+async def test_less_common_transfers_under_tls(ftps: FtpWorld, context: ssl.SSLContext) -> None:
+    """Text, unique names, appending, downloads that begin in the middle, and transfers that are given up."""
+
+    def work(client: TlsClient) -> None:
+        client.mkd("/t")
+        client.cwd("/t")
+        client.storlines("STOR text", io.BytesIO(b"one\ntwo\r\nthree"))
+        lines: list[str] = []
+        client.retrlines("RETR text", lines.append)
+        assert lines == ["one", "two", "three"]
+        for _ in range(2):
+            client.storbinary("STOU text", io.BytesIO(b"unique"))
+        names = client.nlst()
+        assert len(names) == 3 and sorted({client.size(name) for name in names}) == [6, 14]
+        client.storbinary("STOR x", io.BytesIO(DATA))
+        client.storbinary("APPE x", io.BytesIO(b"end"))
+        pieces: list[bytes] = []
+        client.retrbinary("RETR x", pieces.append, rest=len(DATA) - 1)
+        assert b"".join(pieces) == DATA[-1:] + b"end"
+        sock = client.transfercmd("RETR x")
+        sock.recv(100)
+        client.putcmd("ABOR")
+        replies = [client.getmultiline()[:3] for _ in range(2)]
+        sock.close()
+        assert replies in (["426", "226"], ["226", "226"])
+        assert client.pwd() == "/t"
+
+    await secured(ftps, context, work)
+
+
+async def test_protection_is_agreed_on_in_order(ftps: FtpWorld, context: ssl.SSLContext) -> None:
+    """RFC 4217: AUTH, then PBSZ, then PROT; what is unknown is told as that, and changes nothing."""
+
+    def run() -> list[str]:
+        with TlsClient(context=context, timeout=10) as client:
+            client.connect(ftps.host, ftps.port)
+
+            def said(*commands: str) -> list[str]:
+                replies = []
+                for command in commands:
+                    client.putcmd(command)
+                    replies.append(client.getmultiline()[:3])
+                return replies
+
+            assert said("AUTH", "AUTH KERBEROS", "PBSZ 0", "PROT P") == ["504", "504", "503", "503"]
+            client.auth()
+            assert said("PROT P", "PBSZ", "PBSZ x", "PROT P") == ["503", "501", "501", "503"]
+            assert said("PBSZ 0", "PBSZ 1024", "PROT", "PROT X") == ["200", "200", "504", "504"]
+            return said("PROT E", "PROT S", "PROT C", "prot p")
+
+    assert await deferToThread(run) == ["536", "536", "200", "200"]
+
+
 async def test_data_connections_bring_no_tickets(ftps: FtpWorld, context: ssl.SSLContext) -> None:
     """A client that only sends never reads: whatever it was sent behind the handshake would turn its close into a reset,
     and the end of its file would be lost. So nothing is; the next data connection resumes all the same."""

@@ -155,6 +155,23 @@ def test_the_main_job_on_a_real_corpus(node: NodeProcess, require_tool: Callable
 
 @pytest.mark.slow
 @pytest.mark.limit(600)
+def test_the_tree_of_a_real_corpus_is_mirrored(
+    node: NodeProcess, require_tool: Callable[[str], str], tmp_path: Path
+) -> None:
+    """lftp gets each of the drawings of some folders, as they were imported, exactly once and byte for byte."""
+    root, lftp = Path(require_tool("openclipart-svg")), require_tool("lftp")
+    host, port = node.address
+    for folder in ("animals", "transportation", "geography"):
+        script = f"set cmd:fail-exit yes; set net:max-retries 1; open {host}:{port}; mirror /@tree/{folder}"
+        subprocess.run([lftp, "-c", script], cwd=tmp_path, check=True, timeout=120)
+        files = [path for path in (root / folder).rglob("*") if path.is_file() and not path.is_symlink()]
+        expected = {path.relative_to(root): path.read_bytes() for path in files}
+        came = [path for path in (tmp_path / folder).rglob("*") if path.is_file()]
+        assert {path.relative_to(tmp_path): path.read_bytes() for path in came} == expected
+
+
+@pytest.mark.slow
+@pytest.mark.limit(600)
 def test_an_export_comes_back_whole(node: NodeProcess, require_tool: Callable[[str], str], tmp_path: Path) -> None:
     """Export part of the corpus, import it into an empty node, export again: the same but for ids and times of adding."""
     require_tool("openclipart-svg")

@@ -181,6 +181,35 @@ def test_mirrors_that_delete(lftp: Callable[[str], str], tmp_path: Path) -> None
     assert tree(tmp_path / "back") == tree(here)
 
 
+@pytest.mark.slow
+@pytest.mark.limit(120)
+def test_real_drawings_are_mirrored(lftp: Callable[[str], str], require_tool: Tool, tmp_path: Path) -> None:
+    """Of a part of a real corpus each file goes up and comes back, once, byte for byte (links are left out); what was deleted on
+    one side is deleted on the other."""
+    source = Path(require_tool("openclipart-svg"), "geography")
+    there = contents(source)
+    assert len(there) > 100
+    lftp(f"mirror -R --no-symlinks {source} /@tree/drawings")
+    lftp("mirror /@tree/drawings back")
+    assert contents(tmp_path / "back") == there
+    for name in sorted(there)[::10]:
+        (tmp_path / "back" / name).unlink()
+        del there[name]
+    lftp("mirror -R --delete back /@tree/drawings")
+    (tmp_path / "back/stray").touch()
+    lftp("mirror --delete /@tree/drawings back")
+    assert contents(tmp_path / "back") == there
+    lftp("mirror /@tree/drawings again")
+    assert contents(tmp_path / "again") == there
+    lftp("rm -r /@tree/drawings")
+
+
+def contents(top: Path) -> dict[str, bytes]:
+    """Every regular file below, by path, with its bytes."""
+    files = (path for path in top.rglob("*") if path.is_file() and not path.is_symlink())
+    return {str(path.relative_to(top)): path.read_bytes() for path in files}
+
+
 def test_a_folder_that_goes_into_tags(lftp: Callable[[str], str], node: NodeProcess, tmp_path: Path) -> None:
     """lftp mirror -R into a tag directory stores each file once, with its folders as tags, and it is found by them."""
     plant(tmp_path / "trip", top="1", beach__sun="2", beach__evening__moon="3")

@@ -86,6 +86,9 @@ def pbsz(exchange: Exchange) -> None:
     """``PBSZ 0``"""
     if not exchange.session.secure:
         raise BadSequence("AUTH TLS comes first")
+    size = exchange.argument.strip()
+    if not (size.isascii() and size.isdigit() and int(size[:11]) < 1 << 32):
+        raise BadRequest("PBSZ takes a size in bytes, which is 0 for TLS")
     state_of(exchange).buffer_agreed = True
     exchange.reply(200, "PBSZ=0")
 
