@@ -21,7 +21,7 @@ from benchmarks.node import Line
 
 LARGE = 1024
 """MiB of a large file."""
-ROUNDS = 7
+ROUNDS = 5
 SMALL, FILES, SMALL_ROUNDS = 4096, 10_000, 3
 """Bytes of a small file, how many of them, and how often each server gets and gives them."""
 SESSIONS, EACH, SESSION_MIB = 1000, 4, 0.5
@@ -90,11 +90,13 @@ def _large(report: Report, servers: Sequence[Server]) -> None:
 
     def up(server: Server, number: int) -> float:
         client = FtpClient(server.address)
-        # Every content is another, since tagfs keeps equal ones once.
+        # Every content is another, since tagfs keeps equal ones once, and so is its name: who overwrites a file gets the memory
+        # of the old one for the new one, and tagfs keeps the old one as a version.
         pieces = b"%08d" % number + piece[8:]
+        path = f"{FOLDER}/large-{number}"
         start = time.perf_counter()
-        client.up(f"{FOLDER}/large", pieces, LARGE)
-        server.settle(f"{FOLDER}/large")
+        client.up(path, pieces, LARGE)
+        server.settle(path)
         took = time.perf_counter() - start
         client.close()
         return LARGE / took
@@ -102,7 +104,7 @@ def _large(report: Report, servers: Sequence[Server]) -> None:
     def down(server: Server, tls: ssl.SSLContext | None) -> float:
         client = FtpClient(server.address, tls)
         sizes: list[int] = []
-        took_us = timed_us(lambda: sizes.append(client.down(f"RETR {FOLDER}/large")[0]))
+        took_us = timed_us(lambda: sizes.append(client.down(f"RETR {FOLDER}/large-{ROUNDS - 1}")[0]))
         client.close()
         assert sizes == [LARGE * MIB], sizes
         return LARGE / took_us * 1e6

@@ -20,9 +20,10 @@ RESERVE_SHARE = 8
 RECORD_ROOM = 4 << 10
 """Bytes counted with each small content for its place in the index and its record in the catalog: with six tags 1 KiB in the
 end, 4 KiB while SQLite's log has them, too (10,000 entries of one byte)."""
-PIECE = 256 << 10
-"""Bytes of one write. With a whole MiB at a time, a file whose pages are written back meanwhile took more than twice as long
-(ext4, Linux 6: 512 MiB in 1.2 rather than 0.55 s)."""
+PIECE = 64 << 10
+"""Bytes of one write. Larger ones fill larger stretches of memory, of which there soon are none left that were used a moment
+ago; a virtual machine has to ask its host for others: 512 MiB took 1.3 s then instead of 0.1 s (ext4, Linux 6.18). Smaller ones
+cost more system calls than they save."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
