@@ -27,6 +27,7 @@ from tagfs.node.discovery.discovery import Discovery
 from tagfs.node.discovery.networks import Network, networks_of
 from tagfs.node.housekeeping import Housekeeping
 from tagfs.node.machine import machine
+from tagfs.node.offload import Offload
 from tagfs.node.peers.interfaces import Caller
 from tagfs.node.peers.key import read_cluster_key
 from tagfs.node.peers.peers import Peers
@@ -85,8 +86,11 @@ class Neighbourhood:
         if self._key is not None:
             self._listener = self._split(address)
 
-    def join(self, core: Core, accounts: Accounts, password: str | None, offload: Any) -> Together | None:
-        """What the node needs to be in the cluster; None for a node that is alone. ``password`` is for the first admin."""
+    def join(
+        self, core: Core, accounts: Accounts, password: str | None, offload: Any, streams: Offload
+    ) -> Together | None:
+        """What the node needs to be in the cluster; None for a node that is alone. ``password`` is for the first admin, ``streams``
+        has the threads that move large contents."""
         if self._key is None:
             return None
         settings = self.settings
@@ -118,7 +122,7 @@ class Neighbourhood:
         )
         replication = self._replication = Replication(core, self._peers, self.reactor)
         core.replication = replication
-        core.contents = self._contents = Contents(core, self._peers, self.reactor, self._boot)
+        core.contents = self._contents = Contents(core, self._peers, self.reactor, self._boot, threads=streams)
         cluster.watch(self._contents.see)
         cluster.on_dismissal(self.dismissed)
         self._recovery = Recovery(

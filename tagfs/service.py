@@ -23,6 +23,7 @@ from tagfs.first_admin import read_password
 from tagfs.model.principal import OWNER, Principal, Role
 from tagfs.node import standard_logging
 from tagfs.node.accounts import Accounts
+from tagfs.node.contents.contents import THREADS
 from tagfs.node.core import Core
 from tagfs.node.datadir import DataDirectory
 from tagfs.node.housekeeping import Housekeeping
@@ -103,6 +104,7 @@ class NodeService(Service):
         directory.settle()
         self._see_to_admin(Roster(catalog, node_id))
         pools = {name: self._threads(size, name) for name, size in _POOLS.items()}
+        streams = self._threads(THREADS, "streams")
         core = Core(node_id, catalog, blobs, now_ms=lambda: time.time_ns() // 1_000_000, **pools)
         self._closers.append(core.committer.close)
         lag = Lag(self.reactor)
@@ -113,7 +115,7 @@ class NodeService(Service):
         neighbourhood = Neighbourhood(self.reactor, settings, directory, lambda: self._dismissed(directory))
         neighbourhood.listen(doors)
         self._closers.append(doors.close)
-        together = neighbourhood.join(core, accounts, self._password, pools["transfers"])
+        together = neighbourhood.join(core, accounts, self._password, pools["transfers"], streams)
         self._closers.extend(reversed(neighbourhood.closers()))
         node = Node(core, settings.name, settings.zone, str(settings.advertise or ""), accounts, together)
         housekeeping = Housekeeping(core, self.reactor, settings.trash_days)

@@ -292,8 +292,9 @@ class IBlobWriter(Interface):
 
     size = Attribute("int: bytes written so far.")
 
-    def write(data: bytes | memoryview) -> None:
-        """Appends, and keeps no reference to it."""
+    def write(data: bytes | memoryview, digest: bytes = b"") -> None:
+        """Appends, and keeps no reference to it. ``digest`` is that of ``data`` where this is exactly one chunk (:data:`CHUNK`
+        bytes from a multiple of it on) and the caller has computed it: then it is not computed again."""
 
     def finish() -> Blob:
         """Makes the content durable under its name, pinned once for the caller. Content that is there already is

@@ -218,7 +218,7 @@ class _Writer:
         self._open = True
         self.size = len(begun)
 
-    def write(self, data: bytes | memoryview) -> None:
+    def write(self, data: bytes | memoryview, digest: bytes = b"") -> None:
         """See :class:`IBlobWriter`."""
         assert self._open, "write to a writer that is finished, kept or aborted"
         try:

@@ -54,15 +54,16 @@ class BrokenStream(ValueError):
 class AnswerReader:
     """Takes the bytes of one connection, gives one event after the other: the greeting first, then answers.
 
-    Holds at most one answer and what was fed last. Lines are short and bodies not taken until :meth:`trust`.
+    Holds at most one answer and what was fed last. Lines are short and bodies not taken until :meth:`trust`. ``greeted``: the
+    greeting was read before.
     """
 
     __slots__ = ("_body_of", "_framing", "_greeted", "_pieces", "_rows", "_rows_of", "_rows_size", "_trusted")
 
-    def __init__(self) -> None:
+    def __init__(self, greeted: bool = False) -> None:
         self._framing = Framing(STRANGER_LINE_LIMIT, telnet=False)
         self._trusted = False
-        self._greeted = False
+        self._greeted = greeted
         self._body_of: tuple[str, Answer] | None = None  # the answer whose body is coming in
         self._pieces: list[bytes] = []
         self._rows_of = ""

@@ -5,6 +5,7 @@ docs/protocols/node.md is the page.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 from tagfs.errors import TooLarge
@@ -126,10 +127,7 @@ def encode_answer(tag: str, answer: Answer) -> list[bytes]:
     if len(answer.body) > BODY_LIMIT:
         raise TooLarge(f"an answer's body has at most {BODY_LIMIT} bytes")
     pieces = [encode_text(tag, "ROW", row) for row in answer.rows]
-    kind = "PARTIAL" if answer.partial else "OK"
-    facts = f" {encode_parts((), answer.facts)}" if answer.facts else ""
-    size = f" {{{len(answer.body)}}}" if answer.body else ""
-    final = f"{tag} {kind}{facts}{size}\n".encode("ascii")
+    final = final_line(tag, answer.facts, len(answer.body), answer.partial)
     if len(final) > MEMBER_LINE_LIMIT or any(len(piece) > MEMBER_LINE_LIMIT for piece in pieces):
         raise TooLarge(f"a line of an answer has at most {MEMBER_LINE_LIMIT} bytes")
     if pieces:
@@ -137,6 +135,14 @@ def encode_answer(tag: str, answer: Answer) -> list[bytes]:
         if len(final) > ROWS_LIMIT:
             raise TooLarge(f"the rows of an answer have at most {ROWS_LIMIT} bytes")
     return [final, answer.body] if answer.body else [final]
+
+
+def final_line(tag: str, facts: Mapping[str, str], size: int, partial: bool = False) -> bytes:
+    """The line that ends an answer, before a body of that size. Who asks for bytes alone knows it before it comes."""
+    kind = "PARTIAL" if partial else "OK"
+    said = f" {encode_parts((), facts)}" if facts else ""
+    body = f" {{{size}}}" if size else ""
+    return f"{tag} {kind}{said}{body}\n".encode("ascii")
 
 
 def encode_refusal(tag: str, kind: str, text: str = "", code: str = "") -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -15,34 +16,46 @@ from tagfs.model.entry import Content, Entry
 from tagfs.node.contents.copies import Copies as Compared
 from tagfs.node.contents.elsewhere import Elsewhere
 from tagfs.node.contents.fetching import Fetching
+from tagfs.node.contents.giving import MAX_STREAMS, Giving
 from tagfs.node.contents.hearing import Hearing
 from tagfs.node.contents.interfaces import IContents
 from tagfs.node.contents.owing import Owing
 from tagfs.node.contents.reading import Allowance, ReadingElsewhere, ReadingOn
 from tagfs.node.contents.serving import Serving
 from tagfs.node.contents.surplus import DELAY_S, Surplus
+from tagfs.node.contents.taking import MAX_RUNS, Taking
 from tagfs.node.contents.telling import Telling
 from tagfs.node.core import Core
 from tagfs.node.interfaces import Copies, Figure, IReading
 from tagfs.node.members_only import members_only
-from tagfs.node.peers.interfaces import IPeers, Service
+from tagfs.node.offload import Offload
+from tagfs.node.peers.interfaces import IPeers, IStreamingPeers, Service
 from tagfs.node.transfer import Reading
 from tagfs.storage.holdings import holding
 from tagfs.storage.interfaces import SMALL_CONTENT, IBlobReader
 
 SWEEP_S = 10.0
+THREADS = MAX_STREAMS + 2 * MAX_RUNS
+"""Threads that move large contents: as many as ever want one, since each waits for another node most of its time."""
 READ_AHEAD = 64
 """Pieces (1 MiB) that all readings from other nodes together may hold ahead of their readers."""
 
 
 @implementer(IContents)
 class Contents:
-    """The contents of one node in a cluster. ``boot`` names this run of the process, as the others are told by ``peers``."""
+    """The contents of one node in a cluster. ``boot`` names this run of the process, as the others are told by ``peers``. With
+    ``threads`` (:data:`THREADS` of them, for this alone), large contents move by threads, and ``peers`` has streams."""
 
     log = Logger()
 
     def __init__(
-        self, core: Core, peers: IPeers, clock: IReactorTime, boot: str, drop_after_s: float = DELAY_S
+        self,
+        core: Core,
+        peers: IPeers,
+        clock: IReactorTime,
+        boot: str,
+        drop_after_s: float = DELAY_S,
+        threads: Offload | None = None,
     ) -> None:
         self._core = core
         self._peers = peers
@@ -57,7 +70,14 @@ class Contents:
         self._allowance = Allowance(READ_AHEAD)
         self._serving = Serving(core.blobs, core.transfers, clock, self.damaged)
         self._hearing = Hearing(core.catalog, core.readers, peers, clock)
-        self._fetching = Fetching(core.blobs, core.transfers, core.now_ms, self._elsewhere, self._arrived)
+        self._giving: Giving | None = None
+        self._taking: Taking | None = None
+        if threads is not None:
+            self._giving = Giving(core.blobs, threads, self._serving.notice)
+            streaming = cast(IStreamingPeers, peers)
+            self._taking = Taking(streaming, threads, clock)
+            streaming.serve_streams(members_only(core.node_id, self._seen, self._giving.welcome), self._giving.take)
+        self._fetching = Fetching(core.blobs, core.transfers, core.now_ms, self._elsewhere, self._arrived, self._taking)
         self._surplus = Surplus(core, self._compared, peers, clock, self._seen, self._lost, drop_after_s)
         self._telling = Telling(core.catalog, core.readers, peers, clock, boot, self.consider, self._hearing.met)
         self._owing = Owing(
@@ -89,6 +109,8 @@ class Contents:
             self._sweeping.cancel()
         for part in (self._owing, self._fetching, self._telling, self._hearing, self._serving):
             part.close()
+        if self._taking is not None:
+            await self._taking.close()
 
     def see(self, view: View) -> None:
         """See :class:`IContents`."""
@@ -179,11 +201,15 @@ class Contents:
         yield Figure(
             "fetched_bytes", "Bytes of contents that came from other nodes.", self._fetching.got_bytes, grows=True
         )
-        yield Figure("given_bytes", "Bytes of contents given to other nodes.", self._serving.given_bytes, grows=True)
+        yield Figure("given_bytes", "Bytes of contents given to other nodes.", self._given_bytes, grows=True)
         yield Figure("untold_holdings", "News of copies here that a live node has not taken.", self._telling.untold)
         yield Figure(
             "unknown_holders", "Live nodes of which it is not known yet what they hold.", self._hearing.unknown
         )
+
+    @property
+    def _given_bytes(self) -> int:
+        return self._serving.given_bytes + (0 if self._giving is None else self._giving.given_bytes)
 
     def _serve(self, verb: str, service: Service) -> None:
         self._peers.serve(verb, members_only(self._core.node_id, self._seen, service))
@@ -246,4 +272,6 @@ class Contents:
 
     def _sweep(self) -> None:
         self._serving.sweep()
+        if self._taking is not None:
+            self._taking.sweep()
         self._sweeping = self._clock.callLater(SWEEP_S, self._sweep)

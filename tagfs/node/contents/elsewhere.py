@@ -12,9 +12,10 @@ from twisted.logger import Logger, LogLevel
 
 from tagfs.errors import Corrupt, NotFound, TagfsError, Unavailable
 from tagfs.node.contents.serving import PAGE, parts
+from tagfs.node.contents.taking import Run, Taking, Wanted
 from tagfs.node.offload import Offload
 from tagfs.node.peers.interfaces import IPeers
-from tagfs.storage.interfaces import CHUNK, DIGEST
+from tagfs.storage.interfaces import CHUNK, DIGEST, IBlobWriter
 from tagfs.wire.node_messages import Call
 
 T = TypeVar("T")
@@ -42,6 +43,19 @@ class Piece(NamedTuple):
     def is_sound(self) -> bool:
         """Whether it has that digest; to be asked in another thread."""
         return blake3(self.data).digest() == self.wanted
+
+
+class _Attempt(NamedTuple):
+    """One question to one holder, and how often it failed before."""
+
+    holder: str
+    failures: int
+    level: int
+
+    @property
+    def patience_s(self) -> float:
+        """How long a piece may take."""
+        return PATIENCE_S[self.level]
 
 
 class Elsewhere:
@@ -82,6 +96,7 @@ class Elsewhere:
         self._asking_chunks = DeferredLock()
         self._told_by = ""
         self._under_way: set[Deferred[Any]] = set()
+        self._runs: set[Run] = set()
         self._given_up = False
 
     def prefer(self, sources: Sequence[str]) -> None:
@@ -107,9 +122,38 @@ class Elsewhere:
         self.window = min(PATIENT_WINDOW, self.window + 1) if quick else max(1, self.window - 1)
         return Piece(number, data, wanted, holder)
 
+    async def run(self, taking: Taking, writer: IBlobWriter, first: int, until: int) -> int:
+        """Brings pieces from ``first`` on, before ``until``, verified, to a writer: from one holder, by threads. How many
+        came; none where no thread has the time for it. Raises as :meth:`piece`, and what the writer raises."""
+        chunks = [await self._chunk(number) for number in range(first, until)]
+        attempt = await self._attempt()
+        wanted = Wanted(self.digest, self.size, first, chunks)
+        run = await taking.begin(attempt.holder, wanted, writer, attempt.patience_s)
+        if run is None:
+            return 0
+        began_s = self._clock.seconds()
+        self._runs.add(run)
+        if self._given_up:
+            run.stream.cut()
+        await run.over
+        self._runs.discard(run)
+        if run.trouble is not None:
+            raise run.trouble
+        if run.stored:
+            self._worked(attempt, (self._clock.seconds() - began_s) / run.stored)
+            attempt = attempt._replace(failures=0)
+        if run.bad:
+            self._blame(attempt.holder, first + run.stored)
+        elif run.failed is not None:
+            self._failed(attempt, run.failed)
+        return run.stored
+
     def blame(self, piece: Piece) -> None:
         """The piece is not sound: nothing more is asked of who gave it."""
-        self._give_up(piece.holder, f"piece {piece.number} of content {self.digest.hex()} came damaged")
+        self._blame(piece.holder, piece.number)
+
+    def _blame(self, holder: str, number: int) -> None:
+        self._give_up(holder, f"piece {number} of content {self.digest.hex()} came damaged")
 
     def distrust(self) -> None:
         """The whole did not match its digest though all pieces did: whoever told the digests of chunks was wrong."""
@@ -121,6 +165,8 @@ class Elsewhere:
         self._given_up = True
         for waiting in list(self._under_way):
             waiting.cancel()
+        for run in self._runs:
+            run.stream.cut()
 
     async def _chunk(self, number: int) -> bytes:
         """The digest of a chunk; pages of them are asked for once, and two are remembered: enough for pieces in order."""
@@ -139,32 +185,44 @@ class Elsewhere:
     async def _ask(self, call: Call, length: int) -> tuple[str, bytes]:
         """The first answer with a body of that length, and who gave it, from one holder after the other."""
         while True:
-            holder = self._choose()
-            failures, level = self._failures.get(holder, 0), self._level.get(holder, 0)
-            if failures:
-                await self._stoppable(self._pause(PAUSE_S * 2 ** (failures - 1)))
+            attempt = await self._attempt()
             began_s = self._clock.seconds()
             try:
-                answer = await self._stoppable(self._peers.ask(holder, call, PATIENCE_S[level]))
+                answer = await self._stoppable(self._peers.ask(attempt.holder, call, attempt.patience_s))
                 if len(answer.body) != length:
                     raise Corrupt(
                         f"{call.verb} gave {len(answer.body)} bytes of content {self.digest.hex()}, not {length}"
                     )
-            except NotFound as error:
-                # Nodes that are only likely to have it are asked, too.
-                self._give_up(holder, str(error), expected=True)
-            except Corrupt as error:
-                self._give_up(holder, str(error))
             except TagfsError as error:
-                self._failures[holder] = max(self._failures.get(holder, 0), failures + 1)
-                self._level[holder] = min(len(PATIENCE_S) - 1, max(self._level.get(holder, 0), level + 1))
-                if self._failures[holder] >= len(PATIENCE_S):
-                    self._give_up(holder, str(error))
+                self._failed(attempt, error)
             else:
-                self._failures.pop(holder, None)
-                if level and self._clock.seconds() - began_s < PATIENCE_S[level - 1] / 2:
-                    self._level[holder] = level - 1
-                return holder, answer.body
+                self._worked(attempt, self._clock.seconds() - began_s)
+                return attempt.holder, answer.body
+
+    async def _attempt(self) -> _Attempt:
+        """Who is asked next; after a pause where that is one who failed. Raises Unavailable where nobody is left."""
+        holder = self._choose()
+        failures, level = self._failures.get(holder, 0), self._level.get(holder, 0)
+        if failures:
+            await self._stoppable(self._pause(PAUSE_S * 2 ** (failures - 1)))
+        return _Attempt(holder, failures, level)
+
+    def _failed(self, attempt: _Attempt, error: TagfsError) -> None:
+        holder = attempt.holder
+        if isinstance(error, (NotFound, Corrupt)):
+            # Nodes that are only likely to have it are asked, too.
+            self._give_up(holder, str(error), expected=isinstance(error, NotFound))
+            return
+        self._failures[holder] = max(self._failures.get(holder, 0), attempt.failures + 1)
+        self._level[holder] = min(len(PATIENCE_S) - 1, max(self._level.get(holder, 0), attempt.level + 1))
+        if self._failures[holder] >= len(PATIENCE_S):
+            self._give_up(holder, str(error))
+
+    def _worked(self, attempt: _Attempt, piece_s: float) -> None:
+        """It gave what was asked for, in so many seconds for a piece."""
+        self._failures.pop(attempt.holder, None)
+        if attempt.level and piece_s < PATIENCE_S[attempt.level - 1] / 2:
+            self._level[attempt.holder] = attempt.level - 1
 
     async def _stoppable(self, waiting: Deferred[T]) -> T:
         """What comes of it, unless everything is given up meanwhile."""

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from tagfs.errors import Corrupt, Unavailable
 from tagfs.node.contents.elsewhere import Elsewhere, Piece
+from tagfs.node.contents.taking import RUN, Taking
 from tagfs.node.offload import Offload
 from tagfs.storage.interfaces import CHUNK, SMALL_CONTENT, Blob, IBlobStore, IBlobWriter
 
@@ -21,6 +22,8 @@ MAX_PIECES = 32
 """Pieces (1 MiB) of all of them that are under way or wait for the disk."""
 KEEP_FROM = 8 * CHUNK
 """What came of a content that broke off is kept for the next attempt from this size on."""
+WORTH_A_RUN = 4
+"""Pieces for which threads are worth their trouble."""
 
 Pace = Callable[[int], Awaitable[None]]
 """Waits until so many bytes may be asked for."""
@@ -40,7 +43,7 @@ class _Fetch:
 
 class Fetching:
     """Brings contents here. ``elsewhere`` makes the way to one, given its digest, size and the nodes to ask first; ``arrived`` is
-    awaited when one has come."""
+    awaited when one has come; ``taking`` brings runs of pieces by threads, where there are some."""
 
     log = Logger()
 
@@ -51,12 +54,14 @@ class Fetching:
         now_ms: Callable[[], int],
         elsewhere: Callable[[bytes, int, Sequence[str]], Elsewhere],
         arrived: Callable[[bytes], Awaitable[None]],
+        taking: Taking | None = None,
     ) -> None:
         self._blobs = blobs
         self._offload = offload
         self._now_ms = now_ms
         self._elsewhere = elsewhere
         self._arrived = arrived
+        self._taking = taking
         self._fetches: dict[bytes, _Fetch] = {}
         self._turns = DeferredSemaphore(MAX_FETCHES)
         self._pieces = DeferredSemaphore(MAX_PIECES)
@@ -148,7 +153,7 @@ class Fetching:
         name = elsewhere.digest.hex()
         writer, first = await self._offload.run(lambda: self._begin(name, elsewhere.size))
         try:
-            await self._pull(elsewhere, writer, first, pace)
+            await self._bring(elsewhere, writer, first, pace)
             return await self._offload.run(writer.finish)
         except BaseException:
             await self._offload.run(lambda: self._leave_off(writer, name))
@@ -167,13 +172,28 @@ class Fetching:
         else:
             writer.abort()
 
-    async def _pull(self, elsewhere: Elsewhere, writer: IBlobWriter, first: int, pace: Pace) -> None:
-        """Writes all pieces from ``first`` on, in order, with a window of them on their way."""
+    async def _bring(self, elsewhere: Elsewhere, writer: IBlobWriter, first: int, pace: Pace) -> None:
+        """Writes all pieces from ``first`` on, in order: in runs by threads where there are some, else one by one."""
+        taking, at, count = self._taking, first, elsewhere.count
+        if taking is None:
+            await self._pull(elsewhere, writer, at, count, pace)
+            return
+        while at < count:
+            until = min(at + RUN, count)
+            await pace((until - at) * CHUNK)
+            if until - at >= WORTH_A_RUN:
+                at += await elsewhere.run(taking, writer, at, until)
+            if at < until:
+                await self._pull(elsewhere, writer, at, until, unhurried)
+                at = until
+
+    async def _pull(self, elsewhere: Elsewhere, writer: IBlobWriter, first: int, until: int, pace: Pace) -> None:
+        """Writes the pieces from ``first`` on, before ``until``, in order, with a window of them on their way."""
         ahead: deque[Deferred[Piece]] = deque()
         following = first
         try:
-            while ahead or following < elsewhere.count:
-                while following < elsewhere.count and len(ahead) < elsewhere.window:
+            while ahead or following < until:
+                while following < until and len(ahead) < elsewhere.window:
                     ahead.append(Deferred.fromCoroutine(self._piece(elsewhere, following, pace)))
                     following += 1
                 coming = ahead.popleft()  # one that fails has given its slot back

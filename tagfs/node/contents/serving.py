@@ -86,17 +86,13 @@ class Serving:
         try:
             chunks = await self._offload.run(lambda: self._blobs.chunks(digest))
         except Corrupt as error:
-            self._notice(caller, digest, error)
+            self.notice(caller.node, digest, error)
             raise
         body = b"".join(chunks[first : first + PAGE])
         return Answer({"chunks": str(len(chunks))}, body=body, partial=first + PAGE < len(chunks))
 
     async def _chunk(self, caller: Caller, call: Call) -> Answer:
-        digest = digest_of(call)
-        offset = number_of(call, 1, 0)
-        length = number_of(call, 2, BODY_LIMIT)
-        if not 1 <= length <= BODY_LIMIT:
-            raise BadRequest(f"a piece has 1 to {BODY_LIMIT} bytes, not {length}")
+        digest, offset, length = chunk_of(call)
         opened = self._open.setdefault(caller.node, OrderedDict())
         found = opened.get(digest)
         try:
@@ -106,13 +102,14 @@ class Serving:
                 opened.move_to_end(digest)
                 data = await self._read(found, offset, length)
         except Corrupt as error:
-            self._notice(caller, digest, error)
+            self.notice(caller.node, digest, error)
             raise
         self.given_bytes += len(data)
         return Answer(body=data)
 
-    def _notice(self, caller: Caller, digest: bytes, error: Corrupt) -> None:
-        self.log.error("a content that {node} wanted is damaged here: {error}", node=caller.node, error=error)
+    def notice(self, node: str, digest: bytes, error: Corrupt) -> None:
+        """A content here turned out bad when a node wanted it."""
+        self.log.error("a content that {node} wanted is damaged here: {error}", node=node, error=error)
         self._damaged(digest)
 
     async def _open_and_read(self, opened: OrderedDict[bytes, _Open], digest: bytes, offset: int, length: int) -> bytes:
@@ -160,6 +157,16 @@ def digest_of(call: Call, place: int = 0) -> bytes:
     if len(digest) != DIGEST:
         raise BadRequest(f"{call.verb} wants a digest of {2 * DIGEST} hex digits, not {word[:80]!r}")
     return digest
+
+
+def chunk_of(call: Call) -> tuple[bytes, int, int]:
+    """What a ``CHUNK`` asks for: digest, offset and length. Raises BadRequest."""
+    digest = digest_of(call)
+    offset = number_of(call, 1, 0)
+    length = number_of(call, 2, BODY_LIMIT)
+    if not 1 <= length <= BODY_LIMIT:
+        raise BadRequest(f"a piece has 1 to {BODY_LIMIT} bytes, not {length}")
+    return digest, offset, length
 
 
 def number_of(call: Call, place: int, otherwise: int) -> int:

@@ -13,9 +13,10 @@ from zope.interface import implementer
 
 from tagfs.errors import TagfsError
 from tagfs.node.peers import limits
-from tagfs.node.peers.interfaces import Caller, Service
+from tagfs.node.peers.interfaces import STREAM, Caller, Service
 from tagfs.node.peers.lanes import Lanes
 from tagfs.node.peers.sockets import prepare
+from tagfs.node.peers.stream import Stream
 from tagfs.node.peers.tls import DIFFERS, address_of, channel_of, tls_fault
 from tagfs.node.peers.trust import Channel, Refusal, judge
 from tagfs.wire.node_lines import BadLine, encode_line
@@ -57,6 +58,8 @@ class Inbound(Protocol):
         self._out: Lanes[list[bytes]] = Lanes(1, 1 << 62, 1 << 62)
         self._starting = False
         self._ending: bytes | None = None  # the last words, once no more is taken
+        self._lent = False  # nothing is read here any more: a thread has it, or will
+        self._stream: Stream | None = None
 
     # What Twisted tells.
 
@@ -81,6 +84,9 @@ class Inbound(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Requests come in. A stranger who asks on and on and does not take the answers is cut off."""
+        if self._lent:
+            self.cut_off()  # who asks for a stream has to wait for the answer
+            return
         if self._full_since_s is not None and self.caller is None:
             self._unread += len(data)
             if self._unread > limits.STRANGER_UNREAD:
@@ -135,8 +141,10 @@ class Inbound(Protocol):
     # What the door tells.
 
     def cut_off(self) -> None:
-        """Ends the connection at once."""
-        if self.transport is not None and not self.lost:
+        """Ends the connection at once; one that a thread has, when the thread has noticed it."""
+        if self._stream is not None:
+            self._stream.cut()
+        elif self.transport is not None and not self.lost:
             self.lost = True
             self.transport.abortConnection()  # type: ignore[attr-defined]
 
@@ -188,6 +196,8 @@ class Inbound(Protocol):
             self._say(encode_refusal(tag, "BAD", f"unknown verb {verb[:40]}; HELP lists the verbs"))
         elif self.caller is not None and not self.caller.node and verb not in self._door.by_hand:
             self._say(encode_refusal(tag, "NO", f"{verb} is for nodes only", "forbidden"))
+        elif verb == STREAM and (self._running or not self._work.idle or self._out.bytes):
+            self._say(encode_refusal(tag, "BAD", "first wait for the answers to everything else"))
         elif self._out.bytes <= limits.START_BELOW and self._work.enter(verb, len(call.body)):
             self._run(service, tag, call)
         elif not self._work.put(verb, (tag, call), len(call.body)):
@@ -235,9 +245,32 @@ class Inbound(Protocol):
                 pieces = [encode_refusal(tag, "NO", str(error), error.wire)]
         else:
             pieces = [self._refusal(result, tag, call.verb)]
-        if not self.lost:
-            self._send(call.verb, pieces)
-            self._go_on()
+        if self.lost:
+            return
+        if call.verb == STREAM and isinstance(result, Answer) and self._door.taker is not None:
+            self._lend(pieces)
+            return
+        self._send(call.verb, pieces)
+        self._go_on()
+
+    def _lend(self, pieces: list[bytes]) -> None:
+        """Nothing more is read here, and once what goes on further out has returned, a thread has the connection."""
+        self._pause()
+        self._lent = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._next_turn = self._door.clock.callLater(0, self._give, b"".join(pieces))
+
+    def _give(self, said: bytes) -> None:
+        if self.lost:
+            return
+        assert self.transport is not None and self.caller is not None and self._door.taker is not None
+        self._stream = stream = Stream(self.transport, self._taken_back)
+        self._door.taker(self.caller, stream, said).addBoth(lambda _: stream.close())
+
+    def _taken_back(self) -> None:
+        self._stream = None
+        self.cut_off()
 
     def _refusal(self, failure: Failure, tag: str, verb: str) -> bytes:
         error = failure.value
@@ -249,7 +282,7 @@ class Inbound(Protocol):
 
     def _go_on(self) -> None:
         """Works on what waits, and reads on, as far as answers are taken."""
-        if self._starting or self.lost:
+        if self._starting or self.lost or self._lent:
             return
         self._starting = True
         while self._out.bytes <= limits.START_BELOW and (item := self._work.take()) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import define
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
@@ -14,9 +14,10 @@ from zope.interface import implementer
 
 from tagfs.errors import BadRequest, Forbidden, TagfsError, TooLarge, Unavailable, Unwelcome
 from tagfs.node.peers import limits
-from tagfs.node.peers.interfaces import Greeting
+from tagfs.node.peers.interfaces import STREAM, Greeting
 from tagfs.node.peers.lanes import Lanes
 from tagfs.node.peers.sockets import prepare
+from tagfs.node.peers.stream import Stream
 from tagfs.node.peers.tls import DIFFERS, channel_of, tls_fault
 from tagfs.node.peers.trust import AUTH_TAG, Opening, Own, error_from, open_with
 from tagfs.wire.node_answers import Answered, AnswerReader, BrokenStream, Event, Greeted, Refused, encode_call
@@ -149,6 +150,27 @@ class Outbound(Protocol):
         if not self.lost and self.transport is not None:
             self.lost = True
             self.transport.abortConnection()  # type: ignore[attr-defined]
+
+    async def become_stream(self, timeout_s: float) -> Stream:
+        """From now on the connection is for a thread. Raises what the other end says to that."""
+        question = Question(Call(STREAM), Deferred())
+        try:
+            self.ask(question)
+            await question.answer.addTimeout(timeout_s, self._clock)
+            assert self.transport is not None
+            self.transport.pauseProducing()  # type: ignore[attr-defined]
+            turn: Deferred[None] = Deferred()
+            self._clock.callLater(0, turn.callback, None)  # what goes on further out has to return first
+            await turn
+            if self.lost:
+                raise Unavailable(f"the connection to {self.node} was lost: {self._why}")
+        except TimeoutError:
+            self.give_up(Unavailable("given up"))
+            raise Unavailable(f"{self.node} did not answer {STREAM} in time") from None
+        except BaseException:
+            self.give_up(Unavailable("given up"))
+            raise
+        return Stream(self.transport, lambda: self.give_up(Unavailable("it is needed no longer")))
 
     @property
     def greeting(self) -> Greeting:

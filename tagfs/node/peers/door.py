@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from tagfs import __version__
 from tagfs.node.peers import limits
 from tagfs.node.peers.answering import Inbound
-from tagfs.node.peers.interfaces import Caller, Service
+from tagfs.node.peers.interfaces import Caller, Service, Taker
 from tagfs.node.peers.seldom import Seldom
 from tagfs.node.peers.trust import Own, Refusal
 from tagfs.wire.node_lines import encode_line, encode_text
@@ -41,6 +41,8 @@ class Door(Factory):
         self.clock = clock
         self.services: dict[str, Service] = {}
         self.by_hand: set[str] = set()
+        self.taker: Taker | None = None
+        """Gets the connections for which ``STREAM`` was asked."""
         self.closing = False
         self.answers: dict[str, Callable[[str, bool], bytes]] = {
             "HELP": self._help,

@@ -15,10 +15,14 @@ from typing import Any, NamedTuple, TypeAlias
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from tagfs.node.peers.stream import Stream
 from tagfs.wire.node_messages import Answer, Call
 
 ASK_S = 10.0
 """Seconds that an answer may take where the caller does not say."""
+
+STREAM = "STREAM"
+"""The verb after which a connection belongs to a thread."""
 
 
 class Caller(NamedTuple):
@@ -41,6 +45,10 @@ class Greeting(NamedTuple):
 
 Service: TypeAlias = Callable[[Caller, Call], Coroutine[Any, Any, Answer]]
 """Answers one verb. Raises :mod:`tagfs.errors`, which the asking side gets as an error of the same type and text."""
+
+
+Taker: TypeAlias = Callable[[Caller, Stream, bytes], Deferred[None]]
+"""Has a connection from now on, and first of all says the given line over it; fires when no thread uses it any more."""
 
 
 class IPeers(Interface):
@@ -72,3 +80,14 @@ class IPeers(Interface):
 
     def watch(changed: Callable[[str, bool], None]) -> None:
         """Tells whenever the connection to a node came up (True) or went (False)."""
+
+
+class IStreamingPeers(IPeers):
+    """Peers over real sockets, which threads can have for themselves to move much."""
+
+    def stream(node: str) -> Deferred[Stream]:
+        """A further connection to a node, proved as all are, for one thread of the caller, who closes it. Fails as :meth:`ask`, and
+        with what the service of ``STREAM`` there raises."""
+
+    def serve_streams(service: Service, taker: Taker) -> None:
+        """Answers ``STREAM``: where ``service`` raises nothing, ``taker`` gets the connection. Known before any is taken."""

@@ -15,9 +15,10 @@ from tagfs.node.identity import Identity
 from tagfs.node.peers.asking import Outbound
 from tagfs.node.peers.dialling import dial
 from tagfs.node.peers.door import Door
-from tagfs.node.peers.interfaces import ASK_S, Caller, Greeting, IPeers, Service
+from tagfs.node.peers.interfaces import ASK_S, STREAM, Caller, Greeting, IStreamingPeers, Service, Taker
 from tagfs.node.peers.limits import DIAL_S, GREET_S
 from tagfs.node.peers.link import Link
+from tagfs.node.peers.stream import Stream
 from tagfs.node.peers.tls import NodeTls
 from tagfs.node.peers.trust import Own
 from tagfs.wire.node_lines import VERSION
@@ -35,7 +36,7 @@ def everybody(caller: Caller) -> Unwelcome | None:
     return None
 
 
-@implementer(IPeers)
+@implementer(IStreamingPeers)
 class Peers:
     """``key`` are the bytes of the cluster's key, None for a node that is alone; ``address`` and ``cluster`` are asked whenever this
     node introduces itself; ``admit`` says at each introduction why that node is not welcome, or None. ``door`` is the
@@ -65,6 +66,7 @@ class Peers:
         if self._tls is not None:
             self.door = self._tls.wrap(self._door, False, reactor)
         self._links: dict[str, Link] = {}
+        self._streams: dict[Stream, str] = {}
         self._meetings: set[Deferred[Greeting]] = set()
         self._watchers: list[Callable[[str, bool], None]] = []
         self._closed = False
@@ -83,6 +85,15 @@ class Peers:
         if link is None:
             return fail(Unavailable(f"there is no connection to {node}"))
         return link.ask(call, timeout_s)
+
+    def stream(self, node: str) -> Deferred[Stream]:
+        """As in IStreamingPeers."""
+        return Deferred.fromCoroutine(self._stream(node))
+
+    def serve_streams(self, service: Service, taker: Taker) -> None:
+        """As in IStreamingPeers."""
+        self.serve(STREAM, service)
+        self._door.taker = taker
 
     def meet(self, address: str, timeout_s: float = ASK_S) -> Deferred[Greeting]:
         """As in IPeers."""
@@ -103,6 +114,7 @@ class Peers:
         if link is not None:
             link.stop()
         self._door.cut(node)
+        self._cut_streams(node)
 
     def connected(self) -> Collection[str]:
         """As in IPeers."""
@@ -115,6 +127,7 @@ class Peers:
     async def close(self) -> None:
         """Ends all connections, dialled and taken, and waits until they are gone."""
         self._closed = True
+        self._cut_streams()
         for meeting in list(self._meetings):
             meeting.cancel()
         links, self._links = self._links, {}
@@ -123,6 +136,19 @@ class Peers:
         for gone in going:
             if gone is not None:
                 await gone
+
+    async def _stream(self, node: str) -> Stream:
+        link = self._links.get(node)
+        if link is None or link.line is None or self._closed:
+            raise Unavailable(f"there is no connection to {node}")
+        line = await self._dial(link.line.address, node)
+        stream = await line.become_stream(GREET_S)
+        self._streams[stream] = node
+        line.ended.addCallback(lambda why: self._streams.pop(stream, None) and why)
+        if self._closed or node not in self._links:
+            stream.close()
+            raise Unavailable(f"the connection to {node} is kept no longer")
+        return stream
 
     async def _meet(self, address: str, timeout_s: float) -> Greeting:
         if self._own.key is None or self._closed:
@@ -134,6 +160,12 @@ class Peers:
             raise Unavailable("this node is stopping")
         self._link(line.node).adopt(line)
         return greeting
+
+    def _cut_streams(self, node: str = "") -> None:
+        """Who has them closes them then."""
+        for stream, other in self._streams.items():
+            if not node or other == node:
+                stream.cut()
 
     def _met(self, outcome: Greeting | Failure, meeting: Deferred[Greeting]) -> Greeting | Failure:
         self._meetings.discard(meeting)

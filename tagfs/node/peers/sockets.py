@@ -24,3 +24,9 @@ def prepare(transport: Any) -> None:
     handle = getattr(transport, "getHandle", lambda: None)()
     if isinstance(handle, socket.socket) and _TCP_NOTSENT_LOWAT is not None:
         handle.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT)
+
+
+def unbound(handle: socket.socket) -> None:
+    """Lets the kernel take as much as it likes, where no urgent line ever follows."""
+    if _TCP_NOTSENT_LOWAT is not None:
+        handle.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, (1 << 31) - 1)

@@ -27,10 +27,10 @@ class Hasher:
         self._whole = blake3()
         self.chunks: list[bytes] = []
 
-    def update(self, chunk: bytes | bytearray | memoryview) -> None:
-        """The next chunk: :data:`CHUNK` bytes, only the last may be shorter."""
+    def update(self, chunk: bytes | bytearray | memoryview, digest: bytes = b"") -> None:
+        """The next chunk: :data:`CHUNK` bytes, only the last may be shorter; and its digest where that is known."""
         self._whole.update(chunk)
-        self.chunks.append(blake3(chunk).digest())
+        self.chunks.append(digest or blake3(chunk).digest())
 
     def digest(self) -> bytes:
         """The digest of all so far."""

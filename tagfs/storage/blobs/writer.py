@@ -69,9 +69,10 @@ class Writer:
             raise
         return writer
 
-    def write(self, data: bytes | memoryview) -> None:
+    def write(self, data: bytes | memoryview, digest: bytes = b"") -> None:
         """See :class:`IBlobWriter`. Raises :class:`TooLarge` beyond :data:`MAX_CONTENT`."""
         assert self._open, "write to a writer that is finished or aborted"
+        assert not digest or (len(data) == CHUNK and not self.size % CHUNK), "a digest of something that is no chunk"
         if self.size + len(data) > MAX_CONTENT:
             self.abort()
             raise TooLarge(f"a content may have at most {MAX_CONTENT} bytes")
@@ -81,7 +82,7 @@ class Writer:
             while at < len(view):
                 taken = min(CHUNK - len(self._part), len(view) - at)
                 if taken == CHUNK:
-                    self._write_chunk(view[at : at + CHUNK])
+                    self._write_chunk(view[at : at + CHUNK], digest)
                 else:
                     self._part += view[at : at + taken]
                     if len(self._part) == CHUNK:
@@ -146,13 +147,13 @@ class Writer:
         self._disk.require_room(len(data))
         self._disk.write(self._fd, data, self._written)
 
-    def _write_chunk(self, chunk: bytearray | memoryview) -> None:
+    def _write_chunk(self, chunk: bytearray | memoryview, digest: bytes = b"") -> None:
         try:
             self._write_out(chunk)
         except TagfsError:
             self.abort()
             raise
-        self._hasher.update(chunk)
+        self._hasher.update(chunk, digest)
         self._written += len(chunk)
         if self._written - self._writing_back >= WRITE_BACK:
             self._disk.start_write_back(self._fd, self._writing_back, self._written - self._writing_back)
