@@ -93,8 +93,9 @@ def test_a_range_by_way_of_another_node_whose_holder_dies(cluster: Cluster, tmp_
         entry = client.add("large", Body(lambda: path.open("rb"), SIZE, "content"), tags=["big"]).id
     until(lambda: all(told(member, entry)[0] == "2/2" for member in members), "all know of two copies", 60)
     until(lambda: not any(figure(member, "tagfs_owed_contents") for member in members), "nothing is owed", 60)
-    holders = told(members[0], entry)[1]
-    until(lambda: all(told(member, entry)[1] == holders for member in members), "all know who has it", 5)
+    # Who took it in has it, and who fetched it; the news of a copy may still be on its way.
+    holders = sorted({members[0].id, *(m.id for m in members if figure(m, "tagfs_fetched_bytes_total") >= SIZE)})
+    until(lambda: all(sorted(told(member, entry)[1]) == holders for member in members), "all know who has it", 5)
     reader = next(member for member in members if member.id not in holders)
     before = reader.resident_bytes()
     offset = SIZE // 4 + 12_345
@@ -110,4 +111,4 @@ def test_a_range_by_way_of_another_node_whose_holder_dies(cluster: Cluster, tmp_
             assert download.read(len(expected)) == expected
     assert download.end().startswith(b"226")
     assert reader.resident_bytes() - before < 48 << 20
-    assert told(reader, entry)[1] == holders  # nothing was stored there
+    assert sorted(told(reader, entry)[1]) == holders  # nothing was stored there

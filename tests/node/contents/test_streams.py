@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Callable
+from threading import Event
 from typing import Any
 
 import pytest
@@ -187,15 +188,17 @@ async def test_a_holder_that_goes_in_the_middle(nodes: Nodes) -> None:
     getter, first, second = await nodes.make(3)
     first.store()
     second.store()
-    slowly(first, lambda offset: offset < 5 * CHUNK or getter_cuts())
+    cut = Event()
 
-    def getter_cuts() -> None:
-        for stream in getter.peers._streams:
-            stream.cut()
+    def on_read(offset: int) -> None:
+        if offset == 5 * CHUNK:
+            nodes.world.reactor.callFromThread(lambda: (getter.peers.drop(first.peers.id), cut.set()))
+            cut.wait(30)
 
+    slowly(first, on_read)
     await getter.contents.fetch(DIGEST, len(DATA), [first.peers.id, second.peers.id])
     assert getter.blobs.contents[DIGEST] == DATA
-    assert first.streamed
+    assert first.streamed and second.contents._given_bytes
 
 
 async def test_giving_up_in_the_middle(nodes: Nodes) -> None:
