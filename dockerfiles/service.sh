@@ -9,6 +9,10 @@ for route in ${SERVICE_ROUTES:-}; do
 done
 
 if [ $# = 0 ]; then
+    if [ ! -r /app ] || [ ! -x /app ]; then
+        echo "service: user $(id -u) may not read the folder that is bound to /app; open it to all users" >&2
+        exit 77
+    fi
     if [ ! -f /app/twistd.tac ]; then
         echo "service: there is no /app/twistd.tac; bind the folder of a service to /app" >&2
         exit 66

@@ -131,22 +131,25 @@ def test_the_image_of_a_node(engine: Engine, run, images) -> None:
         engine.remove_secret("tagfs-test-password")
 
 
-def test_wrong_folder_is_told(engine: Engine, images, podman: PrivatePodman) -> None:
-    """A container without a service says what is missing, and ends."""
+def test_wrong_folder_is_told(engine: Engine, images, podman: PrivatePodman, service_folder) -> None:
+    """A container without a service, or with one that it may not read, says what is wrong, and ends."""
     done = podman.call(
         "run", "--rm", "--network", "none", "localhost/distributed_python", "python", "-c", "print(1 + 1)"
     )
     assert done == "2\n"
-    request = ContainerRequest("empty", "localhost/distributed_python", (), {})
-    engine.create_network(NETWORK, None, {}, internal=True)
-    try:
-        podman.call("create", "--name", request.name, "--network", NETWORK, request.image)
-        engine.start("empty")
-        podman.call("wait", "empty")
-        assert "there is no /app/twistd.tac" in b"".join(engine.logs("empty", follow=False, tail=5)).decode()
-    finally:
-        engine.remove_container("empty")
-        engine.remove_network(NETWORK)
+    closed = service_folder("tests/containers/hello/twistd.tac")
+    closed.chmod(0o700)
+    for volumes, message in (
+        ((), "there is no /app/twistd.tac"),
+        (("--volume", f"{closed}:/app:ro"), "user 1000 may not read the folder that is bound to /app"),
+    ):
+        podman.call("create", "--name", "wrong", "--network", "none", *volumes, "localhost/distributed_python")
+        try:
+            engine.start("wrong")
+            podman.call("wait", "wrong")
+            assert message in b"".join(engine.logs("wrong", follow=False, tail=None)).decode()
+        finally:
+            engine.remove_container("wrong")
 
 
 def test_layers_are_cached(engine: Engine, images: dict[str, str], tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ftplib
 import io
 import json
 import re
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,21 +27,38 @@ from tests.containers.world import wait_until
 
 pytestmark = [pytest.mark.limit(200), pytest.mark.tool("podman", "newuidmap", "slirp4netns")]
 NAME = "tagfs-user"
-PASSIVE = range(34710, 34714)
-DESCRIPTION = f"""
+DEAD_S = 15.0
+"""Ten seconds, and what it takes to ask by commands."""
+MEET_S = 30.0
+
+
+def free_ports(count: int) -> range:
+    """Neighbouring ports that are free, below those that the kernel gives to connections."""
+    for first in range(21000, 32000, count):
+        ports = range(first, first + count)
+        with contextlib.ExitStack() as trials:
+            try:
+                for port in ports:
+                    trials.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                continue
+            return ports
+    raise AssertionError("no free ports")
+
+
+def description(passive: str) -> str:
+    return f"""
 name = "{NAME}"
 memory = "512m"
 [networks.a]
 [networks.b]
 [nodes.n1]
 network = "a"
-ports = ["2121", "{PASSIVE[0]}-{PASSIVE[-1]}"]
-environment = {{ TAGFS_PASSIVE_PORTS = "{PASSIVE[0]}-{PASSIVE[-1]}", TAGFS_MASQUERADE = "127.0.0.1" }}
+ports = ["2121", "{passive}"]
+environment = {{ TAGFS_PASSIVE_PORTS = "{passive}", TAGFS_MASQUERADE = "127.0.0.1" }}
 [nodes.n2]
 network = "b"
 """
-DEAD_S = 15.0
-MEET_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +98,16 @@ def users_tagfs_podman(users_podman: PrivatePodman) -> TagfsPodman:
 
 
 @pytest.fixture(scope="module")
-def users_cluster(users_podman: PrivatePodman, users_tagfs_podman, report) -> Iterator[Callable[..., str]]:
+def passive() -> str:
+    """The range of ports for the data connections of FTP."""
+    ports = free_ports(4)
+    return f"{ports[0]}-{ports[-1]}"
+
+
+@pytest.fixture(scope="module")
+def users_cluster(
+    users_podman: PrivatePodman, users_tagfs_podman, passive: str, report
+) -> Iterator[Callable[..., str]]:
     """``tagfs-podman`` for one cluster, which is up, on images that the user built."""
     engine = Engine(users_podman.url)
     assert engine.version.startswith(("4.", "5.", "6."))
@@ -91,7 +119,7 @@ def users_cluster(users_podman: PrivatePodman, users_tagfs_podman, report) -> It
     report(f"as a user: {NODE_IMAGE} {engine.image_id(NODE_IMAGE)}, built in {time.monotonic() - began:.0f} s")
     limits_hold = not engine.ignores_limits()
     engine.close()
-    (users_podman.folder / "cluster.toml").write_text(DESCRIPTION)
+    (users_podman.folder / "cluster.toml").write_text(description(passive))
     try:
         done = users_tagfs_podman("--file", "cluster.toml", "up")
         report(done.stdout)
@@ -120,12 +148,12 @@ def asked(users_cluster: Callable[..., str], node: str, *words: str) -> str:
     return users_cluster("exec", node, "tagfs", *login, *words)
 
 
-def test_stored_through_a_published_port(users_cluster, users_podman: PrivatePodman) -> None:
+def test_stored_through_a_published_port(users_cluster, passive: str) -> None:
     """A user reaches a node at the ports that status shows, its data connections too; the node beyond the router has it."""
     wait_seen(users_cluster, "alive", MEET_S)
     status = users_cluster("status")
     (port,) = re.findall(r" 127\.0\.0\.1:(\d+)->2121\b", status)
-    assert f"127.0.0.1:{PASSIVE[0]}-{PASSIVE[-1]}->" in status
+    assert f"127.0.0.1:{passive}->{passive}" in status
     with ftplib.FTP() as session:
         session.connect("127.0.0.1", int(port), timeout=20)
         session.login("admin", users_cluster("password").strip())
