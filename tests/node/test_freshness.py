@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tagfs.cluster.replication import FRESH_S
+from tagfs.model.entry import Content, creation, entry_id
 from tagfs.model.principal import OWNER
 from tagfs.model.query import Tag
 from tagfs.model.query.parser import parse
 from tagfs.model.record import encode
+from tagfs.model.stamp import Stamp
 from tagfs.node.peers.interfaces import Caller
 from tagfs.node.replication.pull import PULL_S
 from tagfs.storage.memory import MemoryCatalog
@@ -46,6 +48,29 @@ def test_a_node_that_was_let_in_and_knows_nobody_yet(three):
     assert not newcomer.complete
     newcomer.see(whole)
     three.until(lambda: newcomer.complete, 5)
+
+
+def test_who_wrote_everything_starts_alone(three):
+    """A node that was in the cluster before begins with what it has when nobody else is there, also where all of it is its own."""
+    for node in three.up():
+        node.stop()
+    alone = three[1]
+    alone.start()
+    three.hold_for_dead("n2", "n3")
+    three.run(1)
+    assert alone.core.starting  # it has nothing, as one that was let in just now
+    alone.stop()
+    alone.catalog.merge([entry_record()])
+    alone.start()
+    three.run(1)
+    assert not alone.core.starting
+    assert not alone.replication.complete
+
+
+def entry_record():
+    return creation(
+        entry_id(1, bytes(10)), Stamp(1 << 20, "n1"), "f", Content(bytes(32), 0, "text/plain", 0), 0, (), None
+    )
 
 
 def test_a_member_out_of_reach(three):

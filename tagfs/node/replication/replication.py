@@ -128,8 +128,7 @@ class Replication:
             return  # between being let in and knowing the members, nobody seems to be there
         live = [node for node in view.peers() if node in view.alive]
         vector = self.core.catalog.vector()
-        known = any(not name.startswith(f"{view.me}/") for name in vector)
-        caught_up = bool(live) or known or not view.peers()
+        caught_up = bool(live or vector) or not view.peers()
         if caught_up and all(self._freshness.has_caught_up(node, vector) for node in live):
             self._joining = False
         self.core.starting = _CATCHING_UP if self._joining else ""
