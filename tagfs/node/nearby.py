@@ -13,7 +13,7 @@ T = TypeVar("T")
 SHORT_S = 0.005
 """A look-up that takes longer, in seconds, is followed by a rest."""
 REST = 50
-"""How many times as long as that look-up the rest is: so others wait for them for a hundredth of the time at most."""
+"""How many times as long as that look-up the rest is: so others wait for them for a fiftieth of the time at most."""
 
 
 class Nearby:

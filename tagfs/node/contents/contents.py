@@ -32,7 +32,7 @@ from tagfs.node.offload import Offload
 from tagfs.node.peers.interfaces import IPeers, IStreamingPeers, Service
 from tagfs.node.transfer import Reading
 from tagfs.storage.holdings import holding
-from tagfs.storage.interfaces import SMALL_CONTENT, IBlobReader
+from tagfs.storage.interfaces import CHUNK, SMALL_CONTENT, IBlobReader
 
 SWEEP_S = 10.0
 THREADS = MAX_STREAMS + 2 * MAX_RUNS
@@ -163,8 +163,9 @@ class Contents:
             reading = elsewhere(offset, length)
             await reading.begin()
             return reading
-        here = Reading(entry, reader, core.transfers, offset, length)
-        return ReadingOn(here, elsewhere, lambda: self.damaged(digest))
+        begin, end = offset - offset % CHUNK, min(-(-(offset + length) // CHUNK) * CHUNK, content.size)
+        here = Reading(entry, reader, core.transfers, begin, end - begin)
+        return ReadingOn(here, elsewhere, lambda: self.damaged(digest), offset, length)
 
     async def _open(self, content: Content) -> IBlobReader:
         core, digest = self._core, content.digest

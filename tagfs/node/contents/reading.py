@@ -141,34 +141,55 @@ class ReadingElsewhere:
 
 @implementer(IReading)
 class ReadingOn:
-    """A reading of a content here, which goes on elsewhere if the copy here turns out to be damaged."""
+    """A reading of a content here, which goes on elsewhere if the copy here turns out to be damaged.
 
-    def __init__(self, here: IReading, elsewhere: ReadingMaker, damaged: Damaged) -> None:
+    ``here`` begins with the chunk that ``start`` is in, and ends with a chunk or the content: a chunk is verified as a whole, so
+    none of it is given before all of it was read.
+    """
+
+    def __init__(self, here: IReading, elsewhere: ReadingMaker, damaged: Damaged, start: int, length: int) -> None:
+        assert here.start % CHUNK == 0
         self._reading = here
         self._elsewhere: ReadingMaker | None = elsewhere
         self._damaged = damaged
-        self._given = 0
+        self._at = start
+        self._end = start + length
+        self._chunk = b""
+        self._following = here.start
         self.entry = here.entry
         self.size = here.size
-        self.start = here.start
-        self.length = here.length
+        self.start = start
+        self.length = length
 
     async def read(self, limit: int) -> bytes:
         """See :class:`IReading`."""
-        try:
-            data = await self._reading.read(limit)
-        except Corrupt:
-            if self._elsewhere is None:
-                raise
-            make, self._elsewhere = self._elsewhere, None
-            self._reading.close()
-            self._damaged()
-            self._reading = make(self.start + self._given, self.length - self._given)
-            data = await self._reading.read(limit)
-        self._given += len(data)
+        while self._elsewhere is not None and self._following <= self._at < self._end:
+            self._chunk = b""
+            try:
+                self._chunk = await self._reading.read(CHUNK)
+            except Corrupt:
+                self._go_on_elsewhere()
+            if not self._chunk:
+                break
+            self._following += len(self._chunk)
+        wanted = min(limit, self._end - self._at)
+        if self._chunk:
+            begin = self._at - self._following + len(self._chunk)
+            data = self._chunk[begin : begin + wanted]
+        else:
+            data = await self._reading.read(wanted)
+        self._at += len(data)
         return data
+
+    def _go_on_elsewhere(self) -> None:
+        make, self._elsewhere = self._elsewhere, None
+        assert make is not None
+        self._reading.close()
+        self._damaged()
+        self._reading = make(self._at, self._end - self._at)
 
     def close(self) -> None:
         """See :class:`IReading`."""
         self._elsewhere = None
+        self._chunk = b""
         self._reading.close()
