@@ -6,6 +6,7 @@ TLS goes on as it was agreed on: what the proof of the key is bound to is the ch
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -19,6 +20,8 @@ RECORD = 1 << 14
 """Bytes of content in one record of TLS (RFC 8446 section 5.1)."""
 SEALED = 1 << 16
 """Bytes that are encrypted before they are sent: small enough to stay in a processor's cache."""
+PLAIN = 1 << 20
+"""Bytes that are given to the kernel at a time without TLS."""
 ARRIVED = 1 << 17
 """Bytes that are read at a time before they are decrypted."""
 
@@ -35,6 +38,9 @@ class Stream:
         # A descriptor of its own: the transport's may be closed at any moment.
         self._socket = plain.dup()
         unbound(self._socket)
+        # Time-outs are the kernel's: one system call for a whole piece instead of two for each part of it.
+        self._socket.setblocking(True)
+        self._limits_s: dict[int, float] = {}
         self._over: Callable[[], None] | None = over
         self._raw = memoryview(bytearray(ARRIVED if self._tls is not None else 0))
 
@@ -55,23 +61,37 @@ class Stream:
 
     def receive(self, view: memoryview, patience_s: float) -> int:
         """Puts what comes next into ``view``; how many bytes, at least one."""
-        self._socket.settimeout(patience_s)
+        self._limit(socket.SO_RCVTIMEO, patience_s)
         return self._receive(view) if self._tls is None else self._opened(self._tls, view)
 
     def receive_all(self, view: memoryview, patience_s: float) -> None:
-        """Fills ``view`` within so many seconds."""
+        """Fills ``view``; fails when that takes longer than about so many seconds."""
         until_s = monotonic() + patience_s
+        self._limit(socket.SO_RCVTIMEO, patience_s)
         at = 0
         while at < len(view):
-            at += self.receive(view[at:], max(0.001, until_s - monotonic()))
+            if self._tls is None:
+                at += self._receive(view[at:], socket.MSG_WAITALL)
+            else:
+                at += self._opened(self._tls, view[at:])
+            if monotonic() > until_s:
+                raise TimeoutError(f"it takes longer than {patience_s:g} s")
 
     def send(self, *pieces: bytes) -> None:
         """Sends all of that; fails when the other end takes nothing for :data:`~tagfs.node.peers.limits.STALL_S`."""
-        self._socket.settimeout(limits.STALL_S)
+        self._limit(socket.SO_SNDTIMEO, limits.STALL_S)
+        step = SEALED if self._tls is not None else PLAIN
         for piece in pieces:
             with memoryview(piece) as view:
-                for at in range(0, len(view), SEALED):
-                    self._send(view[at : at + SEALED])
+                for at in range(0, len(view), step):
+                    self._send(view[at : at + step])
+
+    def _limit(self, option: int, seconds: float) -> None:
+        """How long the kernel waits in one call."""
+        if self._limits_s.get(option) != seconds:
+            self._limits_s[option] = seconds
+            whole = int(seconds)
+            self._socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", whole, int((seconds - whole) * 1e6)))
 
     def _send(self, view: memoryview) -> None:
         if self._tls is None:
@@ -94,8 +114,11 @@ class Stream:
                 return
             self._socket.sendall(records)
 
-    def _receive(self, view: memoryview) -> int:
-        count = self._socket.recv_into(view)
+    def _receive(self, view: memoryview, flags: int = 0) -> int:
+        try:
+            count = self._socket.recv_into(view, len(view), flags)
+        except BlockingIOError:
+            raise TimeoutError("nothing came in time") from None
         if not count:
             raise ConnectionResetError("the other end closed it")
         return count
