@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from time import monotonic
 from typing import NamedTuple, TypeVar
 
 from attrs import define, field
@@ -18,6 +19,10 @@ from tagfs.storage.interfaces import MAX_BATCH, SMALL_CONTENT, Blob, IBlobStore,
 
 T = TypeVar("T")
 
+SLOW_S = 0.004
+"""Seconds that a commit takes where the device is slow. Where it is not, the threads wait longer for each other than for it."""
+NEWEST_SHARE = 0.2
+"""How much the last commit counts among those before it."""
 Plan = Callable[[Blob | None, Sequence[Record | None]], Sequence[Record]]
 """From the stored content and the present states of the records asked for, the changes to merge. Runs on the
 writer's thread, must not block, and may raise a TagfsError: then this write alone fails."""
@@ -93,12 +98,16 @@ class GroupCommit:
         catalog: ICatalog,
         blobs: IBlobStore,
         heard: Callable[[Done | Failure], None] = lambda outcome: None,
+        now_s: Callable[[], float] = monotonic,
     ) -> None:
-        """``heard`` is told each outcome on the reactor thread, before whoever asked for it."""
+        """``heard`` is told each outcome on the reactor thread, before whoever asked for it; ``now_s`` is a clock in seconds that
+        never goes back."""
         self._offload = offload
         self._catalog = catalog
         self._blobs = blobs
         self._heard = heard
+        self._now_s = now_s
+        self._took_s = 0.0
         self._ahead = Contents(blobs, offload.run)
         self._durable: Durable | None = None
         self._numbered: list[Numbered] = []
@@ -132,6 +141,11 @@ class GroupCommit:
             ahead, content = content, content.content
         assert content is None or len(content) <= SMALL_CONTENT
         return self._enter(_Write(content, refs, plan, large, ahead))
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether commits lately took so long that it is worth a thread more to store contents ahead of them."""
+        return self._took_s > SLOW_S
 
     def store_ahead(self, content: bytes) -> Ahead:
         """Begins to store a small content beside the groups, for a :meth:`write` that follows, or that is released."""
@@ -179,7 +193,15 @@ class GroupCommit:
         self._running = True
         group = self._take()
         numbered = self._numbered = []
-        self._offload.run(lambda: _commit(self._catalog, self._blobs, group)).addBoth(self._end, group, numbered)
+        self._offload.run(lambda: self._timed(group)).addBoth(self._end, group, numbered)
+
+    def _timed(self, group: list[_Write]) -> None:
+        """In another thread: commits, and notes how long that took."""
+        begun_s = self._now_s()
+        try:
+            _commit(self._catalog, self._blobs, group)
+        finally:
+            self._took_s += (self._now_s() - begun_s - self._took_s) * NEWEST_SHARE
 
     def _take(self) -> list[_Write]:
         group: list[_Write] = []

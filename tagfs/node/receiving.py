@@ -88,7 +88,7 @@ class Receiving:
         return await self._inflow.draw(fill, budget)
 
     def complete(self) -> None:
-        if self._ahead is None and self._inflow.is_small:
+        if self._ahead is None and self._inflow.is_small and self._core.committer.is_slow:
             self._ahead = self._core.committer.store_ahead(self._inflow.small())
 
     def abort(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from tagfs.errors import BadRequest, StorageFull, Unavailable
 from tagfs.model.record import Field, Record, Ref
@@ -162,6 +163,24 @@ def test_a_content_that_cannot_be_stored_ahead_fails_its_write(scene: Scene, bes
     assert failed[0].check(StorageFull)
     assert len(other[0]) == 1
     assert scene.catalog.get([Ref("note", "a0")]) == [None]
+
+
+def test_a_slow_device_is_noticed_and_forgotten(scene: Scene) -> None:
+    """By how long the last commits took, whether they came to a good end or not."""
+    clock = Clock()
+    scene.commit = GroupCommit(scene.threads, scene.catalog, scene.blobs, now_s=clock.seconds)
+
+    def commits(number: int, seconds: float) -> bool:
+        for _ in range(number):
+            scene.commit.write(None, (), lambda _blob, _present: clock.advance(seconds) or ())
+            scene.threads.step()
+        return scene.commit.is_slow
+
+    assert not scene.commit.is_slow
+    assert not commits(5, 0.001)
+    assert commits(5, 0.01)
+    assert commits(1, 0.001)
+    assert not commits(10, 0.001)
 
 
 def test_one_that_is_given_up_leaves_no_pin(scene: Scene) -> None:

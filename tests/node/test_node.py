@@ -12,6 +12,7 @@ from tagfs.errors import BadRequest, Conflict, Forbidden, NotFound
 from tagfs.model.order import Cursor, Scope, Sort
 from tagfs.model.principal import NOBODY, OWNER, Principal, Role
 from tagfs.model.query import EVERYTHING, parse
+from tagfs.node.group_commit import GroupCommit
 from tagfs.node.interfaces import Copies, Figure, INode, IReceiving
 from tagfs.node.receiving import media_type
 from tests.node.conftest import START_MS, World, now
@@ -66,8 +67,10 @@ def test_a_name_suggests_a_type(name: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("end", ["add", "abort", "keep"])
-def test_a_complete_content_can_still_end_in_any_way(world: World, end: str) -> None:
-    """It is durable already, but nobody sees it unless it becomes an entry's; given up, it can be dropped."""
+def test_a_complete_content_can_still_end_in_any_way(world: World, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """Where the device is slow it is durable already, but nobody sees it unless it becomes an entry's; given up, it can be
+    dropped."""
+    monkeypatch.setattr(GroupCommit, "is_slow", True)
     receiving = now(world.node.receive(OWNER))
     receiving.write(b"waves")
     receiving.complete()
