@@ -138,9 +138,9 @@ def _refused(stream: Stream, said: bytes, patience_s: float) -> None:
     reader = AnswerReader(greeted=True)
     reader.trust()
     more = memoryview(bytearray(MEMBER_LINE_LIMIT))
+    reader.feed(said)
     while (event := reader.next()) is None:
-        reader.feed(said)
-        said = b"" if b"\n" in said else bytes(more[: stream.receive(more, patience_s)])
+        reader.feed(bytes(more[: stream.receive(more, patience_s)]))
     if not isinstance(event, Refused):
         raise BrokenStream("another answer came than was asked for")
     raise error_from(event.code, event.text) if event.kind == "NO" else Unavailable(event.text)

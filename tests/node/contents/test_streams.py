@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 
 from tagfs.cluster.placement import Layout
 from tagfs.cluster.view import Member, View
-from tagfs.errors import Unavailable
+from tagfs.errors import NotFound, Unavailable
 from tagfs.node.contents import giving, taking
 from tagfs.node.contents.contents import THREADS, Contents
 from tagfs.node.core import Core
@@ -25,6 +25,7 @@ from tagfs.node.peers.interfaces import STREAM
 from tagfs.storage.interfaces import CHUNK, IBlobReader
 from tagfs.storage.memory import MemoryCatalog
 from tagfs.storage.memory_blobs import MemoryBlobStore
+from tagfs.wire.node_answers import BrokenStream
 from tests.node.contents.world import bytes_of
 from tests.node.peers.peer_world import World, by_hand, failure_of, identity
 
@@ -318,3 +319,31 @@ async def test_who_does_not_wait_for_the_answer(nodes: Nodes, world: World) -> N
     holder.store()
     await getter.contents.fetch(DIGEST, len(DATA), [holder.peers.id])
     assert getter.blobs.contents[DIGEST] == DATA
+
+
+def test_an_answer_that_is_no_piece() -> None:
+    """Whatever the other end says instead is read to its end, also where it comes in parts or with rows."""
+
+    class Saying:
+        def __init__(self, *parts: bytes) -> None:
+            self.left = b"|".join(parts)
+
+        def receive(self, view: memoryview, patience_s: float) -> int:
+            part = self.left.partition(b"|")[0][: len(view)]
+            self.left = self.left[len(part) :].removeprefix(b"|")
+            if not part:
+                raise ConnectionResetError("it hung up")
+            view[: len(part)] = part
+            return len(part)
+
+    def expect(*parts: bytes) -> None:
+        taking._expect(Saying(*parts), "0", CHUNK, 1.0)  # type: ignore[arg-type]
+
+    expect(b"0 OK", b" {1048576}\n", b"more")
+    for parts in ([b"0 NO missing gone\n"], [b"0 N", b"O missing", b" gone\n"], [b"0 ROW x\n", b"0 NO missing gone\n"]):
+        with pytest.raises(NotFound, match="gone"):
+            expect(*parts)
+    with pytest.raises(BrokenStream):
+        expect(b"0 OK {5}\n12345")
+    with pytest.raises(ConnectionResetError):
+        expect(b"0 ROW x\n")
