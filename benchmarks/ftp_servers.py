@@ -157,6 +157,7 @@ class Handler(TLS_FTPHandler):
     certfile = keyfile = certificate
     use_sendfile = sendfile == "True"
     authorizer = DummyAuthorizer()
+    passive_ports = range(32_100, 32_600)  # besides those of clients, of which there are none left after ten thousands of files
 Handler.authorizer.add_anonymous(root, perm="elradfmwMT")
 server = FTPServer(("127.0.0.1", int(port)), Handler, backlog=1024)
 server.max_cons = 10_000
