@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.scripts.twistd import run
 
 from tagfs.model.record import merge_all
-from tagfs.node import offload
+from tagfs.node import group_commit
 from tagfs.node.receiving import Receiving
 from tagfs.node.transfer import Inflow
 from tagfs.storage.interfaces import Blob
@@ -38,7 +38,8 @@ class LateCatalog:
             found.append(merge_all(states) if states else None)
         return found
 
-    def merge(self, changes: Sequence[Any]) -> Sequence[Any]:
+    def merge(self, changes: Sequence[Any], ready: Callable[[], None] = lambda: None) -> Sequence[Any]:
+        ready()
         taken = list(changes)
         for change in taken:
             self.waiting.setdefault(change.ref, []).append(change)
@@ -53,8 +54,8 @@ class LateCatalog:
 
 def acknowledge_before_commit() -> None:
     """Writes are answered while their records are still on the way to the disk."""
-    commit = offload._commit
-    offload._commit = lambda catalog, blobs, group: commit(LateCatalog(catalog), blobs, group)  # type: ignore[arg-type]
+    commit = group_commit._commit
+    group_commit._commit = lambda catalog, blobs, group: commit(LateCatalog(catalog), blobs, group)  # type: ignore[arg-type]
 
 
 def record_before_content() -> None:
@@ -66,14 +67,14 @@ def record_before_content() -> None:
         self.hasher.update(data)
         return write(self, data)
 
-    async def early(self: Any, refs: Any, plan: Any) -> None:
+    async def early(self: Any, refs: Any, plan: Any) -> Blob:
         inflow = self._inflow
         if inflow.is_small:
-            await store(self, refs, plan)
-            return
+            return await store(self, refs, plan)
         blob = Blob(inflow.hasher.digest(), inflow.size)
         await self._core.write(None, refs, lambda _, present: plan(blob, present))
         reactor.callLater(LATE_S, lambda: Deferred.fromCoroutine(inflow.finish()))  # type: ignore[attr-defined]
+        return blob
 
     Inflow.write = hashing  # type: ignore[method-assign]
     Receiving._store = early  # type: ignore[method-assign]
