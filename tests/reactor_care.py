@@ -34,7 +34,21 @@ GRACE_S = 2.0
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"limit(seconds): this async test may take longer than {LIMIT_S:.0f} s")
-    # What exists before the tests never becomes garbage: sparing it makes the collection after each async test cheap.
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    _spare_what_is_there()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _spared() -> Iterator[None]:
+    """Each module of tests leaves something that stays (caches, modules imported late)."""
+    yield
+    _spare_what_is_there()
+
+
+def _spare_what_is_there() -> None:
+    # It never becomes garbage, most of it: sparing it makes the collection after each async test cheap.
     gc.collect()
     gc.freeze()
 
