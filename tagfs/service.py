@@ -212,6 +212,10 @@ class NodeService(Service):
         )
         try:
             directory.begin_anew()
+        except OSError as error:  # a full disk: what can be read goes on being served, and nothing is written meanwhile
+            self.log.error("the node cannot begin anew before it is started again: {error}", error=error)
+            return
+        try:
             await self._stop()
             self._renewing = None
             if self.running:

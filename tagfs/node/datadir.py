@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from tagfs.errors import StartError
 from tagfs.node import identity
+from tagfs.node.cluster import state
 from tagfs.node.durable import sync_directory, write_durably
 
 FORMAT = 1
@@ -24,7 +25,7 @@ _RUN_FILE = "run.json"
 _ANEW_FILE = "anew"
 FORMER = "former"
 """Directory of what the node was before it began anew: a directory for each id that it had."""
-_SET_ASIDE = (identity.FILE, "cluster.json", "catalog")
+_SET_ASIDE = (identity.FILE, state.FILE, "catalog")
 _TOLERATED = frozenset({_LOCK_FILE, "lost+found", "twistd.log", "twistd.pid"})
 """Files that may stand in a directory before it is ours."""
 
